@@ -1,0 +1,106 @@
+"""Errors become JSON here: for API views by DRF's hook, for everything else under /api, /v2, /service by middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.request import RawPostDataException
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+
+from core import errors
+
+MACHINE_PATHS = ("/api/", "/v2/", "/service/", "/c/")
+log = structlog.get_logger(__name__)
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: Harbor's error body."""
+    refusal = as_refusal(error)
+    if refusal is None:
+        return None  # JsonErrors answers what nobody expected.
+    response = Response(refusal.for_api(), status=refusal.status)
+    _add_headers(response, refusal)
+    request = context.get("request")
+    if refusal.status == 401 and request is not None:
+        response["WWW-Authenticate"] = 'Basic realm="harbor"'
+    return response
+
+
+class JsonErrors:
+    """Innermost middleware: whatever a view under a machine path raises, or answers as HTML, becomes JSON."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_page = response.get("Content-Type", "").startswith("text/html")
+        if request.path.startswith(MACHINE_PATHS) and response.status_code >= 400 and is_page:
+            refusal = errors.NotFound("resource not found") if response.status_code == 404 else None
+            return render(request, refusal, status=response.status_code)
+        return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not request.path.startswith(MACHINE_PATHS):
+            return None
+        refusal = as_refusal(error)
+        if refusal is None:
+            log.exception("request_failed", path=request.path, method=request.method)
+        return render(request, refusal)
+
+
+def render(request: HttpRequest, refusal: errors.Refusal | None, status: int = 500) -> HttpResponse:
+    """A refusal in the words of the face it belongs to; None is an internal error."""
+    if refusal is None:
+        body = {"errors": [{"code": "UNKNOWN", "message": "internal server error"}]}
+        return JsonResponse(body, status=status)
+    is_oci = request.path.startswith(("/v2/", "/service/"))
+    response = JsonResponse(refusal.for_oci() if is_oci else refusal.for_api(), status=refusal.status)
+    _add_headers(response, refusal)
+    return response
+
+
+def as_refusal(error: Exception) -> errors.Refusal | None:
+    """The named error that an exception stands for; None for one that nobody expected."""
+    if isinstance(error, errors.Refusal):
+        return error
+    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("database_away", error=str(error))
+        return errors.Unavailable("The database does not answer; try again.")
+    if isinstance(error, Http404):
+        return errors.NotFound("resource not found")
+    if isinstance(error, PermissionDenied | drf.PermissionDenied):
+        return errors.Forbidden()
+    if isinstance(error, RequestDataTooBig | RawPostDataException):
+        return errors.ManifestTooLarge("The request is too large.")
+    if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
+        return errors.Unauthenticated()
+    if isinstance(error, drf.APIException):
+        return _from_drf(error)
+    return None
+
+
+def _from_drf(error: drf.APIException) -> errors.Refusal:
+    refusal = errors.Refusal(_words(error.detail))
+    refusal.status = error.status_code
+    return refusal
+
+
+def _words(detail: Any) -> str:
+    """DRF's nested details as one sentence."""
+    if isinstance(detail, dict):
+        return "; ".join(f"{name}: {_words(value)}" for name, value in detail.items())
+    if isinstance(detail, list):
+        return " ".join(_words(item) for item in detail)
+    return str(detail)
+
+
+def _add_headers(response: HttpResponse, refusal: errors.Refusal) -> None:
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)

@@ -1,0 +1,66 @@
+"""Harbor's paging: `page`, `page_size`, `X-Total-Count` and `Link`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlencode
+
+from django.db.models import QuerySet
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core import errors
+
+DEFAULT_SIZE = 10
+MAX_SIZE = 100
+
+
+class HarborPagination(BasePagination):
+    """Pages of 10 by default and 100 at most."""
+
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+        self.request = request
+        self.page = max(1, _number(request, "page", 1))
+        self.size = _number(request, "page_size", DEFAULT_SIZE)
+        if self.size > MAX_SIZE:
+            raise errors.Unprocessable(f"page_size in query should be less than or equal to {MAX_SIZE}")
+        if self.size < 1:
+            self.size = MAX_SIZE
+        self.total = queryset.count()
+        start = (self.page - 1) * self.size
+        return list(queryset[start : start + self.size]) if start < self.total else []
+
+    def get_paginated_response(self, data: Any) -> Response:
+        response = Response(data)
+        response["X-Total-Count"] = str(self.total)
+        links = [
+            self._link(page, name)
+            for page, name in ((self.page - 1, "prev"), (self.page + 1, "next"))
+            if page >= 1 and (page - 1) * self.size < self.total
+        ]
+        if links:
+            response["Link"] = " , ".join(links)
+        return response
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return schema
+
+    def _link(self, page: int, name: str) -> str:
+        query = {**self.request.query_params.dict(), "page": page, "page_size": self.size}
+        # Harbor does not escape the query; CR and LF must not get through all the same.
+        text = unquote(urlencode(query)).replace("\r", "").replace("\n", "")
+        return f'<{self.request.path}?{text}>; rel="{name}"'
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, "")
+    if not text:
+        return default
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise errors.Unprocessable(f"{name} in query must be of type int64: {text[:40]!r}") from error
+    if not -(2**63) <= number < 2**63:
+        raise errors.Unprocessable(f"{name} in query must be of type int64")
+    return number

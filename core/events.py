@@ -1,0 +1,54 @@
+"""Events: facts that business functions state, and who listens.
+
+`emit` writes the outbox row in the caller's transaction (invariant I8) and calls the handlers that
+belong into the same transaction (audit). Everything else hears of it from the outbox, at least once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeVar
+
+from django.db import connection
+
+from core.models import Outbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened. Carries names and ids, never secrets."""
+
+    topic: ClassVar[str]
+
+    actor: str
+    """Who caused it: a user's or robot's name, `anonymous`, or `system` for the platform itself."""
+
+    def payload(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+E = TypeVar("E", bound=Event)
+Handler = Callable[[Any], None]
+_handlers: dict[type[Event], list[Handler]] = defaultdict(list)
+
+
+def on(kind: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+    """Call the decorated function for each event of this kind (or a subclass), in the same transaction."""
+
+    def register(handler: Callable[[E], None]) -> Callable[[E], None]:
+        _handlers[kind].append(handler)
+        return handler
+
+    return register
+
+
+def emit(event: Event) -> None:
+    """State that something happened; to be called inside the transaction that makes it true."""
+    if not connection.in_atomic_block:
+        raise RuntimeError(f"{event.topic} must be emitted inside the transaction that makes it true")
+    Outbox.objects.create(topic=event.topic, payload=event.payload())
+    for kind in type(event).__mro__:
+        for handler in _handlers.get(kind, ()):
+            handler(event)

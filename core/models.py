@@ -1,0 +1,34 @@
+"""What the platform itself remembers: the outbox of events, and its configuration."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Outbox(models.Model):
+    """An event waiting to be delivered; written in the transaction that made it true."""
+
+    topic = models.CharField(max_length=64)
+    payload = models.JSONField()
+    occurred = models.DateTimeField(auto_now_add=True)
+    delivered = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["id"], name="outbox_undelivered", condition=models.Q(delivered__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} #{self.pk}"
+
+
+class Setting(models.Model):
+    """One value that an operator changed while the platform ran."""
+
+    key = models.CharField(max_length=128, primary_key=True)
+    value = models.JSONField()
+    updated = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.key

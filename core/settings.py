@@ -1,0 +1,258 @@
+"""All settings, read once from the environment; read this file top to bottom.
+
+What an operator may change while the platform runs is configuration in the database
+(`core/configuration.py`), not a setting.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import environ
+import structlog
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- where things live -------------------------------------------------------------------------
+VAR = Path(env("WHARF_VAR", default=str(BASE_DIR / "var")))
+SECRETS = Path(env("WHARF_SECRETS", default=str(VAR / "secrets")))
+
+
+def secret(name: str) -> str:
+    """A secret's text from its file; secrets never travel in the environment."""
+    path = SECRETS / name
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The secret {path} cannot be read ({error.strerror}). `make up` creates it; "
+            "WHARF_SECRETS says where it is looked for."
+        ) from error
+
+
+# --- the address people use --------------------------------------------------------------------
+EXTERNAL_URL = env("WHARF_EXTERNAL_URL", default="http://localhost:8080").rstrip("/")
+_external = urlsplit(EXTERNAL_URL)
+if _external.scheme not in ("http", "https") or not _external.hostname or _external.path:
+    raise ImproperlyConfigured(
+        f"WHARF_EXTERNAL_URL is {EXTERNAL_URL!r}; it must look like https://registry.example.com[:port]"
+    )
+EXTERNAL_HOST = _external.netloc
+SECURE = _external.scheme == "https"
+
+# nginx is the only way in and passes the client's Host on; what links we make comes from EXTERNAL_URL.
+ALLOWED_HOSTS = ["*"]
+SECRET_KEY = secret("secret-key")
+CREDENTIAL_KEY = secret("credential-key")
+DEBUG = False
+
+# --- rooms -------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_structlog",
+    "django_htmx",
+    "csp",
+    "rest_framework",
+    "drf_spectacular",
+    "core",
+    "jobservice",
+    "rbac",
+    "projects",
+    "registry",
+    "web",
+]
+
+MIDDLEWARE = [
+    "django_structlog.middlewares.RequestMiddleware",
+    "core.api.request_id.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "core.api.csrf.HarborCsrf",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "core.api.exceptions.JsonErrors",
+]
+
+ROOT_URLCONF = "core.urls"
+WSGI_APPLICATION = "core.wsgi.application"
+# Harbor's and Docker's paths have no trailing slash, and a redirect would lose a POST's body.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Postgres: the truth -----------------------------------------------------------------------
+_database = env.db_url("WHARF_DATABASE_URL", default="postgres://wharf@%2Frun%2Fpostgresql/wharf")
+DATABASES = {
+    "default": {
+        **_database,
+        # A socket's folder is written percent-encoded, as libpq's own URLs are.
+        "HOST": unquote(_database["HOST"]),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: the bell and the short memory; losing it loses speed, never data ----------------------
+REDIS_URL = env("WHARF_REDIS_URL", default="redis://localhost:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "core.redis.ForgivingCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "wharf",
+        "OPTIONS": {
+            "serializer": "core.redis.JsonSerializer",
+            "socket_timeout": 1,
+            "socket_connect_timeout": 0.3,
+        },
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
+SESSION_COOKIE_NAME = "sid"
+SESSION_COOKIE_AGE = 60 * 60
+SESSION_SAVE_EVERY_REQUEST = False
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = SECURE
+
+# --- jobs --------------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_TIME_LIMIT = 3600
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 2 * 3600}
+
+# --- the stock registry behind us -----------------------------------------------------------------
+REGISTRY_URL = env("WHARF_REGISTRY_URL", default="http://localhost:5000")
+STORE_URL = env("WHARF_STORE", default=f"file://{VAR}/registry")
+TOKEN_SERVICE = "harbor-registry"  # noqa: S105 - the name clients are challenged with, as in Harbor
+TOKEN_ISSUER = "harbor-token-issuer"  # noqa: S105
+TOKEN_LIFETIME = env.int("WHARF_TOKEN_EXPIRATION", default=5) * 60
+if TOKEN_LIFETIME <= 0:
+    raise ImproperlyConfigured("WHARF_TOKEN_EXPIRATION must be a positive number of minutes")
+MANIFEST_MAX_BYTES = 4 * 1024 * 1024
+# Django's default (2.5 MB) is below what a manifest may have.
+DATA_UPLOAD_MAX_MEMORY_SIZE = MANIFEST_MAX_BYTES + 1024
+
+# --- who is calling -----------------------------------------------------------------------------
+AUTH_USER_MODEL = "rbac.User"
+AUTHENTICATION_BACKENDS = ["rbac.backends.local.LocalBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+CREDENTIAL_LIFETIME = env.int("WHARF_CREDENTIAL_CACHE_SECONDS", default=300)
+LOGIN_FAILURES_PER_MINUTE = env.int("WHARF_LOGIN_FAILURES_PER_MINUTE", default=10)
+ROBOT_NAME_PREFIX = "robot$"
+CSRF_COOKIE_NAME = "_gorilla_csrf"
+CSRF_HEADER_NAME = "HTTP_X_HARBOR_CSRF_TOKEN"
+CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_COOKIE_SECURE = SECURE
+CSRF_TRUSTED_ORIGINS = [EXTERNAL_URL]
+CSRF_FAILURE_VIEW = "core.api.csrf.refused"
+LOGIN_URL = "/sign-in"
+
+# --- the API --------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rbac.authentication.Session", "rbac.authentication.Basic"],
+    "DEFAULT_PERMISSION_CLASSES": ["rbac.permissions.HasPermission"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "core.api.pagination.HarborPagination",
+    "DEFAULT_FILTER_BACKENDS": ["core.api.query.HarborQuery"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "core.api.exceptions.handle",
+    "UNAUTHENTICATED_USER": "rbac.models.user.Anonymous",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Wharf",
+    "VERSION": "2.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+}
+
+# --- pages ------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {"default-src": [SELF], "img-src": [SELF, "data:"], "frame-ancestors": [NONE], "object-src": [NONE]}
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "web" / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- logs: facts with fields, one JSON object a line -------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer(ensure_ascii=False),
+            "foreign_pre_chain": [
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso"),
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": env("WHARF_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # A line for every request would cost more than the request; nginx keeps the access log.
+        "django_structlog": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
+}
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.filter_by_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)

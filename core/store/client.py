@@ -1,0 +1,135 @@
+"""The HTTP API of the stock registry behind us, and nothing else.
+
+Only the configured registry is ever called (the named exception of invariant I9). Errors:
+StoreUnavailable when it does not answer or fails, else what each function says.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import requests
+import requests_unixsocket
+from django.conf import settings
+
+from core import errors, oci
+from core.store import signing
+
+# Connect, read. The registry answers small requests in milliseconds; its disk may be busy.
+TIMEOUT = (3, 30)
+_local = threading.local()
+
+
+def put_manifest(*, repository: str, digest: str, content: bytes, media_type: str) -> None:
+    """Store a manifest by digest.
+
+    Raises ManifestBlobUnknown (something it refers to is not linked in the repository) or
+    ManifestInvalid (the registry's own words).
+    """
+    response = _request(
+        "PUT", repository, f"manifests/{digest}", "pull", "push", data=content, headers={"Content-Type": media_type}
+    )
+    if response.status_code == 201:
+        return
+    raise _refusal(response)
+
+
+def get_manifest(*, repository: str, digest: str) -> bytes | None:
+    """The bytes the registry has under this digest; None when it has none."""
+    headers = {"Accept": ", ".join(oci.MANIFEST_TYPES)}
+    response = _request("GET", repository, f"manifests/{digest}", "pull", headers=headers)
+    return response.content if response.status_code == 200 else None
+
+
+def delete_manifest(*, repository: str, digest: str) -> bool:
+    """Remove the repository's link to a manifest; False when there was none."""
+    return _deleted(_request("DELETE", repository, f"manifests/{digest}", "delete"))
+
+
+def blob_size(*, repository: str, digest: str) -> int | None:
+    """The size of a blob that the repository may read; None when it has none.
+
+    A link that a crash truncated makes the registry answer 500: that is a blob which is not there,
+    and uploading it again heals the link.
+    """
+    response = _request("HEAD", repository, f"blobs/{digest}", "pull", tolerate_500=True)
+    return int(response.headers["Content-Length"]) if response.status_code == 200 else None
+
+
+def get_blob(*, repository: str, digest: str) -> bytes | None:
+    """A small blob's bytes (image configurations); None when it is not there."""
+    response = _request("GET", repository, f"blobs/{digest}", "pull", tolerate_500=True)
+    return response.content if response.status_code == 200 else None
+
+
+def delete_blob(*, repository: str, digest: str) -> bool:
+    """Remove the repository's link to a blob; False when there was none."""
+    return _deleted(_request("DELETE", repository, f"blobs/{digest}", "delete"))
+
+
+def is_alive() -> bool:
+    """Whether the registry answers at all."""
+    try:
+        return _session().get(_url("/v2/"), timeout=(1, 3)).status_code in (200, 401)
+    except requests.RequestException:
+        return False
+
+
+def _deleted(response: requests.Response) -> bool:
+    if response.status_code not in (202, 404):
+        raise _refusal(response)
+    return response.status_code == 202
+
+
+def _request(
+    method: str, repository: str, path: str, *actions: str, tolerate_500: bool = False, **options: Any
+) -> requests.Response:
+    headers = {
+        **options.pop("headers", {}),
+        "Authorization": f"Bearer {signing.sign_for_store(repository, *actions)}",
+    }
+    try:
+        response = _session().request(
+            method,
+            _url(f"/v2/{repository}/{path}"),
+            headers=headers,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            **options,
+        )
+    except requests.RequestException as error:
+        raise errors.StoreUnavailable from error
+    if response.status_code >= 500 and not tolerate_500:
+        raise errors.StoreFull if "no space left" in response.text else errors.StoreUnavailable
+    return response
+
+
+def _refusal(response: requests.Response) -> errors.Refusal:
+    try:
+        problems = response.json()["errors"]
+        code, message, detail = problems[0]["code"], problems[0]["message"], problems[0].get("detail")
+    except (ValueError, LookupError, TypeError):
+        return errors.StoreUnavailable(f"The store answered {response.status_code}")
+    if code == "MANIFEST_BLOB_UNKNOWN":
+        return errors.ManifestBlobUnknown(detail=detail)
+    if code in ("MANIFEST_INVALID", "MANIFEST_UNVERIFIED"):
+        return errors.ManifestInvalid(message, detail=detail)
+    if code == "UNKNOWN" or response.status_code in (401, 403):
+        return errors.StoreUnavailable(f"The store answered {response.status_code} {code}")
+    return errors.ManifestInvalid(f"{code}: {message}", detail=detail)
+
+
+def _session() -> requests.Session:
+    """One per thread: requests' sessions are not safe to share."""
+    if not hasattr(_local, "session"):
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("http+unix://", requests_unixsocket.UnixAdapter())
+        _local.session = session
+    session: requests.Session = _local.session
+    return session
+
+
+def _url(path: str) -> str:
+    return settings.REGISTRY_URL + path

@@ -1,0 +1,1 @@
+"""Runs background work; does not know what the work is."""

@@ -1,0 +1,30 @@
+"""What is stored: projects, their members, repositories, and everything inside them."""
+
+from projects.models.artifact import Accessory, Artifact
+from projects.models.audit_log import AuditLog
+from projects.models.blob import Blob, RepositoryBlob
+from projects.models.manifest import Manifest
+from projects.models.member import Member
+from projects.models.project import Project
+from projects.models.pull import PullFold, PullGap
+from projects.models.quota import Quota
+from projects.models.reference import Reference
+from projects.models.repository import Repository
+from projects.models.tag import Tag
+
+__all__ = [
+    "Accessory",
+    "Artifact",
+    "AuditLog",
+    "Blob",
+    "Manifest",
+    "Member",
+    "Project",
+    "PullFold",
+    "PullGap",
+    "Quota",
+    "Reference",
+    "Repository",
+    "RepositoryBlob",
+    "Tag",
+]

@@ -1,0 +1,94 @@
+"""Artifacts: manifests as members of a repository; and accessories, which belong to another artifact."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.apps import apps
+from django.db import models
+from django.utils import timezone
+
+from projects.models.manifest import Manifest
+from projects.models.repository import Repository
+
+
+class ArtifactQuerySet(models.QuerySet["Artifact"]):
+    def live(self) -> ArtifactQuerySet:
+        """Artifacts that are not deleted."""
+        return self.filter(deleted__isnull=True)
+
+    def listed(self) -> ArtifactQuerySet:
+        """What a list shows: no accessories, and parts of an index only when they are tagged."""
+        # Both point here, so they cannot be imported here.
+        reference, tag = apps.get_model("projects", "Reference"), apps.get_model("projects", "Tag")
+        part_of_an_index = models.Exists(
+            reference.objects.live().filter(
+                kind=reference.Kind.CHILD,
+                digest=models.OuterRef("manifest_id"),
+                repository=models.OuterRef("repository_id"),
+            )
+        )
+        tagged = models.Exists(tag.objects.filter(artifact=models.OuterRef("pk"), deleted__isnull=True))
+        return self.live().filter(accessory_of__isnull=True).filter(tagged | ~part_of_an_index)
+
+
+class Artifact(models.Model):
+    """A manifest in a repository. Deleted and pushed again it takes over its old row."""
+
+    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="artifacts")
+    manifest = models.ForeignKey(Manifest, on_delete=models.PROTECT, related_name="artifacts", db_column="digest")
+    media_type = models.CharField(max_length=255)
+    config_media_type = models.CharField(max_length=255, blank=True)
+    artifact_type = models.CharField(max_length=255, blank=True)
+    """The OCI artifactType, or the configuration's media type in its stead (OCI image spec 1.1)."""
+    kind = models.CharField(max_length=64, default="UNKNOWN")
+    """Harbor's `type`: IMAGE, CHART, …"""
+    size = models.BigIntegerField(default=0, db_index=True)
+    """Bytes of everything it refers to and of itself; of an index, without its children."""
+    subject_digest = models.CharField(max_length=71, blank=True, db_collation="C")
+    layer_chain = models.CharField(max_length=64, blank=True, db_index=True)
+    annotations = models.JSONField(default=dict)
+    extra_attrs = models.JSONField(default=dict)
+    """What the configuration tells (architecture, os, author, created, config)."""
+    severity = models.SmallIntegerField(null=True, db_index=True)
+    is_signed = models.BooleanField(default=False, db_index=True)
+    pushed = models.DateTimeField(default=timezone.now, db_index=True)
+    pulled = models.DateTimeField(null=True, db_index=True)
+    deleted = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[Artifact]] = ArtifactQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["repository", "manifest"], name="artifact_once_per_repository")]
+        indexes = [
+            models.Index(
+                fields=["repository", "subject_digest"],
+                name="artifact_by_subject",
+                condition=models.Q(deleted__isnull=True) & ~models.Q(subject_digest=""),
+            ),
+            models.Index(fields=["repository", "-pushed", "-id"], name="artifact_newest_first"),
+        ]
+
+    def __str__(self) -> str:
+        return self.manifest_id
+
+    @property
+    def digest(self) -> str:
+        return self.manifest_id
+
+
+class Accessory(models.Model):
+    """Says that an artifact hangs on another: a signature, an SBOM, anything with a `subject`."""
+
+    artifact = models.OneToOneField(Artifact, on_delete=models.CASCADE, related_name="accessory_of")
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="accessories")
+    subject_digest = models.CharField(max_length=71, db_collation="C")
+    """The subject may be pushed after its accessories."""
+    kind = models.CharField(max_length=64)
+    """Harbor's accessory type: signature.cosign, signature.notation, sbom.harbor, subject.accessory …"""
+
+    class Meta:
+        indexes = [models.Index(fields=["repository", "subject_digest"], name="accessory_by_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.subject_digest}"

@@ -1,0 +1,33 @@
+"""The audit log: who did what, when, from where, with what result. Partitioned by month."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class AuditLog(models.Model):
+    """One acknowledged change.
+
+    The table is partitioned by `op_time` (invariant I15), so its key holds the month column and nothing
+    can point to a row by id alone: ids of projects and users are plain numbers.
+    """
+
+    pk = models.CompositePrimaryKey("id", "op_time")
+    id = models.BigIntegerField(db_default=models.expressions.RawSQL("nextval('audit_log_id_seq')", []))
+    op_time = models.DateTimeField(db_default=models.functions.Now())
+    username = models.CharField(max_length=600)
+    operation = models.CharField(max_length=64)
+    resource_type = models.CharField(max_length=64)
+    resource = models.CharField(max_length=1024)
+    project_id = models.BigIntegerField(null=True)
+    succeeded = models.BooleanField(default=True)
+    description = models.TextField(blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        managed = False
+        db_table = "audit_log"
+
+    def __str__(self) -> str:
+        return f"{self.username} {self.operation} {self.resource}"

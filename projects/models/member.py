@@ -1,0 +1,35 @@
+"""Members: which user or group has which role in which project."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from projects.models.project import Project
+from rbac.models import Group
+from rbac.roles import NAMES
+
+
+class Member(models.Model):
+    """One role of one user or group in one project."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="memberships")
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, null=True, related_name="memberships")
+    role = models.SmallIntegerField(choices=[(int(role), name) for role, name in NAMES.items()])
+    created = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user"], name="member_user_once"),
+            models.UniqueConstraint(fields=["project", "group"], name="member_group_once"),
+            models.CheckConstraint(
+                name="member_is_user_or_group",
+                condition=models.Q(user__isnull=False, group__isnull=True)
+                | models.Q(user__isnull=True, group__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id or self.group_id} in {self.project_id}"

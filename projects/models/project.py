@@ -1,0 +1,66 @@
+"""Projects: what people share, own and are members of."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from rbac.access import Actor
+from rbac.models import Robot, User
+from rbac.roles import Role
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def live(self) -> ProjectQuerySet:
+        """Projects that are not deleted."""
+        return self.filter(deleted__isnull=True)
+
+    def of_member(self, user: User) -> ProjectQuerySet:
+        """Projects in which a user has a role, own or through a group."""
+        return self.filter(models.Q(members__user=user) | models.Q(members__group__users=user)).distinct()
+
+    def visible_to(self, actor: Actor) -> ProjectQuerySet:
+        """Live projects that an actor may know of."""
+        live = self.live()
+        if actor.is_sysadmin:
+            return live
+        visible = models.Q(public=True)
+        if isinstance(actor, User):
+            visible |= models.Q(pk__in=Project.objects.of_member(actor).values("pk"))
+        elif isinstance(actor, Robot):
+            spaces = {entry["namespace"] for entry in actor.permissions if entry["kind"] == "project"}
+            if "*" in spaces:
+                return live
+            visible |= models.Q(name__in=spaces)
+        return live.filter(visible)
+
+
+class Project(models.Model):
+    """A project. Its name is unique among the live ones and never changes: it is part of every path."""
+
+    name = models.CharField(max_length=255)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="owned_projects")
+    public = models.BooleanField(default=False)
+    metadata = models.JSONField(default=dict, blank=True)
+    """Harbor's project metadata besides `public`: strings to strings."""
+    created = models.DateTimeField(default=timezone.now, db_index=True)
+    updated = models.DateTimeField(auto_now=True)
+    deleted = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=models.Q(deleted__isnull=True), name="project_name_live")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def roles_of(self, user: User) -> set[Role]:
+        """The roles a user has here, own and through groups."""
+        members = self.members.filter(models.Q(user=user) | models.Q(group__users=user))
+        return {Role(role) for role in members.values_list("role", flat=True)}

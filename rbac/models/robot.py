@@ -1,0 +1,97 @@
+"""Robot accounts: programs that sign in with a secret and a list of permissions of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+
+class Robot(models.Model):
+    """A program's account.
+
+    `permissions` is Harbor's list: `[{"kind": "project"|"system", "namespace": "<project>"|"*"|"/",
+    "access": [{"resource", "action"}]}]`.
+    """
+
+    class Level(models.TextChoices):
+        SYSTEM = "system"
+        PROJECT = "project"
+
+    name = models.CharField(max_length=600, unique=True)
+    """What it signs in with: `robot$<name>` or `robot$<project>+<name>`."""
+    short_name = models.CharField(max_length=255)
+    level = models.CharField(max_length=16, choices=Level)
+    # Projects live in a higher room, so the row cannot point to one; deleting a project deletes its robots.
+    project_id = models.BigIntegerField(null=True, db_index=True)
+    description = models.CharField(max_length=1024, blank=True)
+    permissions = models.JSONField(default=list)
+    disabled = models.BooleanField(default=False)
+    duration_days = models.IntegerField(default=-1)
+    expires = models.DateTimeField(null=True)
+    """None: never."""
+    created_by = models.CharField(max_length=600, blank=True)
+    created = models.DateTimeField(default=timezone.now, db_index=True)
+    updated = models.DateTimeField(auto_now=True)
+
+    is_sysadmin = False
+    is_authenticated = True
+    is_anonymous = False
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="robot_project_fits_level",
+                condition=models.Q(level="system", project_id__isnull=True)
+                | models.Q(level="project", project_id__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires is not None and self.expires <= timezone.now()
+
+    @property
+    def is_active(self) -> bool:
+        return not self.disabled and not self.is_expired
+
+    def may(self, resource: str, action: str, project_name: str | None) -> bool:
+        """Whether its own list has this, in a project or (without one) in the system."""
+        if project_name is None:
+            lists = [entry for entry in self.permissions if entry["kind"] == "system"]
+        else:
+            lists = [
+                entry
+                for entry in self.permissions
+                if entry["kind"] == "project" and entry["namespace"] in (project_name, "*")
+            ]
+        return any(_grants(access, resource, action) for entry in lists for access in entry["access"])
+
+
+def _grants(access: dict[str, Any], resource: str, action: str) -> bool:
+    if access["resource"] != resource or access.get("effect", "allow") != "allow":
+        return False
+    # The registry's upload requests need pull as well, so push alone could never push.
+    return bool(access["action"] == action or (resource, action, access["action"]) == ("repository", "pull", "push"))
+
+
+class RobotSecret(models.Model):
+    """One secret of a robot; while secrets are rotated it has several."""
+
+    class Kind(models.TextChoices):
+        GENERATED = "generated"
+        CHOSEN = "chosen"
+
+    robot = models.ForeignKey(Robot, on_delete=models.CASCADE, related_name="secrets")
+    kind = models.CharField(max_length=16, choices=Kind)
+    digest = models.CharField(max_length=255)
+    """Generated: hexadecimal SHA-256 (the secret is random); chosen by people: Argon2."""
+    created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"secret of {self.robot_id}"

@@ -1,0 +1,52 @@
+"""The permission class of every API view: a view that names no resource and action answers nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from core import errors
+from rbac.access import allowed
+
+VERBS = {
+    "list": "list",
+    "retrieve": "read",
+    "create": "create",
+    "update": "update",
+    "partial_update": "update",
+    "destroy": "delete",
+}
+EVERYBODY = "everybody"
+SIGNED_IN = "signed-in"
+
+
+class HasPermission(BasePermission):
+    """Asks `rbac.access.allowed` for what the view declares.
+
+    A view says `resource = "artifact"` and, for actions of its own, `verbs = {"copy": "create"}`. Views
+    that guard nothing say so: `resource = EVERYBODY` or `SIGNED_IN`. A view with `get_project()` is asked
+    for its project; one without is about the system.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        resource = getattr(view, "resource", None)
+        if resource == EVERYBODY:
+            return True
+        if resource == SIGNED_IN:
+            return _or_refuse(request, bool(request.user.is_authenticated))
+        verb = {**VERBS, **getattr(view, "verbs", {})}.get(getattr(view, "action", None) or "")
+        if resource is None or verb is None:
+            return _or_refuse(request, False)
+        project = view.get_project() if hasattr(view, "get_project") else None
+        return _or_refuse(request, allowed(request.user, resource, verb, project))
+
+
+def _or_refuse(request: Request, answer: bool) -> bool:
+    """401 for the anonymous, 403 for the signed in, as Harbor."""
+    if not answer and not request.user.is_authenticated:
+        raise errors.Unauthenticated
+    if not answer:
+        raise errors.Forbidden
+    return True

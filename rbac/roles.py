@@ -1,0 +1,165 @@
+"""THE table: resource × role → actions, in Harbor's words (its src/common/rbac, as its users know it).
+
+The token service, the API, the pages and the printed table of the test all read these literals.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """A member's role in a project, with Harbor's ids (the members API's `role_id`)."""
+
+    PROJECT_ADMIN = 1
+    DEVELOPER = 2
+    GUEST = 3
+    MAINTAINER = 4
+    LIMITED_GUEST = 5
+
+    @property
+    def harbor_name(self) -> str:
+        return NAMES[self]
+
+
+NAMES = {
+    Role.PROJECT_ADMIN: "projectAdmin",
+    Role.DEVELOPER: "developer",
+    Role.GUEST: "guest",
+    Role.MAINTAINER: "maintainer",
+    Role.LIMITED_GUEST: "limitedGuest",
+}
+# From most to least powerful.
+BY_POWER = (Role.PROJECT_ADMIN, Role.MAINTAINER, Role.DEVELOPER, Role.GUEST, Role.LIMITED_GUEST)
+
+ADMIN, MAINTAINER, DEVELOPER, GUEST, LIMITED = (
+    Role.PROJECT_ADMIN,
+    Role.MAINTAINER,
+    Role.DEVELOPER,
+    Role.GUEST,
+    Role.LIMITED_GUEST,
+)
+
+_EVERYTHING = "create read update delete list"
+
+# fmt: off
+GRANTS: dict[str, dict[Role, str]] = {
+    "project": {ADMIN: "read update delete", MAINTAINER: "read", DEVELOPER: "read", GUEST: "read", LIMITED: "read"},
+    "member": {ADMIN: _EVERYTHING, MAINTAINER: "read list", DEVELOPER: "read list", GUEST: "read list"},
+    # Harbor quirk: nobody but system admins and robots may list a project's metadata.
+    "metadata": {ADMIN: "create read update delete", MAINTAINER: "read"},
+    "log": {ADMIN: "list"},
+    "label": {ADMIN: _EVERYTHING, MAINTAINER: _EVERYTHING, DEVELOPER: "read list", GUEST: "read list"},
+    "quota": {ADMIN: "read", MAINTAINER: "read", DEVELOPER: "read", GUEST: "read", LIMITED: "read"},
+    "repository": {
+        ADMIN: f"{_EVERYTHING} pull push",
+        MAINTAINER: f"{_EVERYTHING} pull push",
+        DEVELOPER: "create read update list pull push",
+        GUEST: "read list pull",
+        LIMITED: "read list pull",
+    },
+    "tag-retention": dict.fromkeys((ADMIN, MAINTAINER, DEVELOPER), f"{_EVERYTHING} operate"),
+    "immutable-tag": dict.fromkeys((ADMIN, MAINTAINER), "create update delete list"),
+    "configuration": {ADMIN: "read update", MAINTAINER: "read", DEVELOPER: "read", GUEST: "read", LIMITED: "read"},
+    "robot": {ADMIN: _EVERYTHING, MAINTAINER: "read list", DEVELOPER: "read list", GUEST: "read list"},
+    "notification-policy": {ADMIN: _EVERYTHING, MAINTAINER: "read list"},
+    "scan": {ADMIN: "create read stop", MAINTAINER: "create read stop", DEVELOPER: "read", GUEST: "read",
+             LIMITED: "read"},
+    "sbom": {ADMIN: "create read stop", MAINTAINER: "create read stop", DEVELOPER: "read", GUEST: "read",
+             LIMITED: "read"},
+    "scanner": {ADMIN: "create read", MAINTAINER: "read", DEVELOPER: "read", GUEST: "read", LIMITED: "read"},
+    "artifact": {
+        ADMIN: "create read delete list",
+        MAINTAINER: "create read delete list",
+        DEVELOPER: "create read list",
+        GUEST: "read list",
+        LIMITED: "read list",
+    },
+    "artifact-addition": dict.fromkeys(BY_POWER, "read"),
+    "tag": {ADMIN: "create delete list", MAINTAINER: "create delete list", DEVELOPER: "create list", GUEST: "list",
+            LIMITED: "list"},
+    "accessory": dict.fromkeys(BY_POWER, "list"),
+    "artifact-label": dict.fromkeys((ADMIN, MAINTAINER, DEVELOPER), "create delete"),
+    "preheat-policy": {ADMIN: _EVERYTHING},
+    "export-cve": dict.fromkeys((ADMIN, MAINTAINER, DEVELOPER), "create read list"),
+}
+
+# What everybody may do in a public project, signed in or not.
+PUBLIC: dict[str, str] = {
+    "project": "read",
+    "label": "read list",
+    # Harbor quirk: one repository cannot be read by strangers, only listed and pulled from.
+    "repository": "list pull",
+    "scan": "read",
+    "scanner": "read",
+    "artifact": "read list",
+    "artifact-addition": "read",
+    "tag": "list",
+    "accessory": "list",
+}
+
+# What a system-level robot may be given outside projects. System admins may do all of it.
+SYSTEM: dict[str, str] = {
+    "audit-log": "list",
+    "preheat-instance": _EVERYTHING,
+    "project": "create list",
+    "replication-policy": _EVERYTHING,
+    "replication": "create read list",
+    "replication-adapter": "list",
+    "registry": _EVERYTHING,
+    "scan-all": "create read update stop",
+    "system-volumes": "read",
+    "garbage-collection": "create read update list stop",
+    "purge-audit": "create read update list stop",
+    "jobservice-monitor": "list stop",
+    "scanner": _EVERYTHING,
+    "label": "create read update delete",
+    "security-hub": "read list",
+    "catalog": "read",
+    "quota": "read list update",
+    "robot": "create read list delete",
+    "user": _EVERYTHING,
+    "ldap-user": "create list",
+    "user-group": _EVERYTHING,
+}
+
+# What any robot may be given inside a project.
+ROBOT: dict[str, str] = {
+    "log": "list",
+    "project": "read update delete",
+    "metadata": _EVERYTHING,
+    "repository": "read update delete list pull push",
+    "artifact": "create read list delete",
+    "scan": "create read stop",
+    "sbom": "create read stop",
+    "tag": "create list delete",
+    "accessory": "list",
+    "artifact-addition": "read",
+    "artifact-label": "create delete",
+    "scanner": "create read",
+    "preheat-policy": _EVERYTHING,
+    "immutable-tag": "create update delete list",
+    "notification-policy": _EVERYTHING,
+    "tag-retention": _EVERYTHING,
+    "label": _EVERYTHING,
+    "quota": "read",
+    "robot": "create read list delete",
+    "export-cve": "create read",
+    "member": _EVERYTHING,
+}
+# fmt: on
+
+
+def role_grants(role: Role, resource: str, action: str) -> bool:
+    """Whether the table gives a role this action."""
+    return action in GRANTS.get(resource, {}).get(role, "").split()
+
+
+def public_grants(resource: str, action: str) -> bool:
+    """Whether everybody may do this in a public project."""
+    return action in PUBLIC.get(resource, "").split()
+
+
+def robot_may_have(kind: str, resource: str, action: str) -> bool:
+    """Whether a robot may be given this; kind is `system` or `project`."""
+    return action in (SYSTEM if kind == "system" else ROBOT).get(resource, "").split()

@@ -1,0 +1,1 @@
+"""The door docker knocks on (OCI distribution API)."""

@@ -1,0 +1,1 @@
+"""HTML pages; no rules of its own."""
