@@ -1,0 +1,143 @@
+"""A real PostgreSQL and a real Redis for the tests, in a folder of their own, stopped at the end.
+
+Loaded as a pytest plugin (`-p tests.servers`) before Django reads its settings; workers of pytest-xdist
+inherit the environment that the first process made.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import datetime
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg2
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+MARK = "WHARF_TEST_SERVERS"
+
+
+def start() -> None:
+    """Start both servers and point the environment at them; does nothing in a process that inherited them."""
+    if MARK in os.environ:
+        return
+    # Short: a Unix socket's path has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="wharf-test-"))
+    folder.chmod(0o755)
+    os.environ[MARK] = str(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    make_secrets(folder / "secrets")
+    _start_postgres(folder)
+    _start_redis(folder)
+    socket = str(folder).replace("/", "%2F")
+    os.environ.update(
+        WHARF_VAR=str(folder),
+        WHARF_SECRETS=str(folder / "secrets"),
+        WHARF_EXTERNAL_URL="http://localhost:8080",
+        WHARF_DATABASE_URL=f"postgres://wharf@{socket}/wharf",
+        WHARF_REDIS_URL=f"unix://{folder}/redis.sock?db=0",
+        WHARF_REGISTRY_URL=f"http+unix://{socket}%2Fregistry.sock",
+        WHARF_STORE=f"file://{folder}/registry",
+        # Playwright's fixtures run an event loop in the thread that Django's tests use.
+        DJANGO_ALLOW_ASYNC_UNSAFE="true",
+    )
+
+
+def make_secrets(folder: Path) -> None:
+    """The secrets that `make up` would make, for tests without a running platform."""
+    (folder / "token").mkdir(parents=True)
+    for name in ("secret-key", "credential-key", "registry-http-secret", "admin-password"):
+        (folder / name).write_text(secrets.token_hex(32))
+    (folder / "fernet-key").write_text(base64.urlsafe_b64encode(os.urandom(32)).decode())
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wharf test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    (folder / "token" / "current.crt").write_bytes(pem)
+    (folder / "token" / "bundle.pem").write_bytes(pem)
+    (folder / "token" / "current.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+
+
+def _start_postgres(folder: Path) -> None:
+    binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    data = folder / "postgres"
+    data.mkdir(mode=0o700)
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        # initdb and postgres refuse root.
+        user = pwd.getpwnam("postgres")
+        for path in (data, folder):
+            os.chown(path, user.pw_uid, user.pw_gid)
+        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    _run(*prefix, str(binaries / "initdb"), "-D", str(data), "-U", "wharf", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+    options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]
+    _background(folder / "postgres.log", *prefix, str(binaries / "postgres"), "-D", str(data), *options)
+    _wait(lambda: psycopg2.connect(host=str(folder), user="wharf", dbname="postgres").close(), folder / "postgres.log")
+
+
+def _start_redis(folder: Path) -> None:
+    socket = folder / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "777", "--save", "", "--dir", str(folder)]
+    _background(folder / "redis.log", "redis-server", *options)
+
+    def is_there() -> None:
+        if not socket.exists():
+            raise OSError
+
+    _wait(is_there, folder / "redis.log")
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def _background(log: Path, *command: str) -> None:
+    process = subprocess.Popen(command, stdout=log.open("w"), stderr=subprocess.STDOUT, start_new_session=True)
+
+    def stop() -> None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    atexit.register(stop)
+
+
+def _wait(attempt: Callable[[], None], log: Path) -> None:
+    for _ in range(200):
+        try:
+            attempt()
+        except (OSError, psycopg2.OperationalError):
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"A server for the tests did not start:\n{log.read_text()[-2000:]}")
+
+
+start()
