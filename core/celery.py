@@ -9,4 +9,4 @@ from celery import Celery
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 app = Celery("wharf")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["jobservice"])
+app.autodiscover_tasks()

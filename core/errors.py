@@ -166,7 +166,7 @@ class DigestUnsupported(Refusal):
 
 
 class PaginationInvalid(Refusal):
-    """The parameter n must be a number from 0 to 1000000."""
+    """The parameter n must be a number, 0 or more."""
 
     status = 400
     code = "PAGINATION_NUMBER_INVALID"

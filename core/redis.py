@@ -30,9 +30,7 @@ class Away(Exception):  # noqa: N818
 @cache
 def connection() -> redis.Redis[str]:
     """The process's connection pool (created on first use; connections are made as needed)."""
-    return redis.Redis.from_url(
-        settings.REDIS_URL, decode_responses=True, socket_timeout=1, socket_connect_timeout=0.3
-    )
+    return redis.Redis.from_url(settings.REDIS_URL, decode_responses=True, socket_timeout=1, socket_connect_timeout=0.3)
 
 
 def ask(question: Callable[[redis.Redis[str]], T]) -> T:

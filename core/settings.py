@@ -239,8 +239,8 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env("WHARF_LOG_LEVEL", default="INFO")},
     "loggers": {
         # A line for every request would cost more than the request; nginx keeps the access log.
-        "django_structlog": {"level": "WARNING"},
-        "django.request": {"level": "ERROR"},
+        "django_structlog": {"level": "ERROR"},
+        "django.request": {"level": "CRITICAL"},
     },
 }
 structlog.configure(

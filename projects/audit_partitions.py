@@ -28,7 +28,11 @@ def _make(first: date) -> str | None:
             return None
         bounds = [first.isoformat(), next_month(first).isoformat()]
         # Rows that went to the default partition meanwhile would forbid the new one: they move.
-        cursor.execute("CREATE TEMP TABLE moved ON COMMIT DROP AS SELECT * FROM audit_log_default WHERE op_time >= %s AND op_time < %s", bounds)
+        cursor.execute(
+            "CREATE TEMP TABLE moved ON COMMIT DROP AS "
+            "SELECT * FROM audit_log_default WHERE op_time >= %s AND op_time < %s",
+            bounds,
+        )
         cursor.execute("DELETE FROM audit_log_default WHERE op_time >= %s AND op_time < %s", bounds)
         cursor.execute(f"CREATE TABLE {name} PARTITION OF audit_log FOR VALUES FROM (%s) TO (%s)", bounds)
         cursor.execute("INSERT INTO audit_log SELECT * FROM moved")

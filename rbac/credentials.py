@@ -47,7 +47,10 @@ def generate_secret() -> str:
     alphabet = string.ascii_letters + string.digits
     while True:
         secret = "".join(secrets.choice(alphabet) for _ in range(SECRET_LENGTH))
-        if all(any(character in kind for character in secret) for kind in (string.ascii_lowercase, string.ascii_uppercase, string.digits)):
+        if all(
+            any(character in kind for character in secret)
+            for kind in (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+        ):
             return secret
 
 

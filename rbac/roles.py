@@ -1,4 +1,4 @@
-"""THE table: resource × role → actions, in Harbor's words (its src/common/rbac, as its users know it).
+"""THE table: resource and role → actions, in Harbor's words (its src/common/rbac, as its users know it).
 
 The token service, the API, the pages and the printed table of the test all read these literals.
 """

@@ -77,9 +77,7 @@ def make_secrets(folder: Path) -> None:
     (folder / "token" / "current.crt").write_bytes(pem)
     (folder / "token" / "bundle.pem").write_bytes(pem)
     (folder / "token" / "current.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 
@@ -94,7 +92,19 @@ def _start_postgres(folder: Path) -> None:
         for path in (data, folder):
             os.chown(path, user.pw_uid, user.pw_gid)
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    _run(*prefix, str(binaries / "initdb"), "-D", str(data), "-U", "wharf", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+    _run(
+        *prefix,
+        str(binaries / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "wharf",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+    )
     options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]
     _background(folder / "postgres.log", *prefix, str(binaries / "postgres"), "-D", str(data), *options)
     _wait(lambda: psycopg2.connect(host=str(folder), user="wharf", dbname="postgres").close(), folder / "postgres.log")
@@ -102,7 +112,18 @@ def _start_postgres(folder: Path) -> None:
 
 def _start_redis(folder: Path) -> None:
     socket = folder / "redis.sock"
-    options = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "777", "--save", "", "--dir", str(folder)]
+    options = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--unixsocketperm",
+        "777",
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+    ]
     _background(folder / "redis.log", "redis-server", *options)
 
     def is_there() -> None:

@@ -4,33 +4,35 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Setting',
+            name="Setting",
             fields=[
-                ('key', models.CharField(max_length=128, primary_key=True, serialize=False)),
-                ('value', models.JSONField()),
-                ('updated', models.DateTimeField(auto_now=True)),
+                ("key", models.CharField(max_length=128, primary_key=True, serialize=False)),
+                ("value", models.JSONField()),
+                ("updated", models.DateTimeField(auto_now=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Outbox',
+            name="Outbox",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('topic', models.CharField(max_length=64)),
-                ('payload', models.JSONField()),
-                ('occurred', models.DateTimeField(auto_now_add=True)),
-                ('delivered', models.DateTimeField(null=True)),
-                ('attempts', models.PositiveIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("topic", models.CharField(max_length=64)),
+                ("payload", models.JSONField()),
+                ("occurred", models.DateTimeField(auto_now_add=True)),
+                ("delivered", models.DateTimeField(null=True)),
+                ("attempts", models.PositiveIntegerField(default=0)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('delivered__isnull', True)), fields=['id'], name='outbox_undelivered')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("delivered__isnull", True)), fields=["id"], name="outbox_undelivered"
+                    )
+                ],
             },
         ),
     ]

@@ -9,260 +9,434 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('rbac', '0001_people_and_robots'),
+        ("rbac", "0001_people_and_robots"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AuditLog',
+            name="AuditLog",
             fields=[
-                ('pk', models.CompositePrimaryKey('id', 'op_time', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('id', models.BigIntegerField(db_default=django.db.models.expressions.RawSQL("nextval('audit_log_id_seq')", []))),
-                ('op_time', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('username', models.CharField(max_length=600)),
-                ('operation', models.CharField(max_length=64)),
-                ('resource_type', models.CharField(max_length=64)),
-                ('resource', models.CharField(max_length=1024)),
-                ('project_id', models.BigIntegerField(null=True)),
-                ('succeeded', models.BooleanField(default=True)),
-                ('description', models.TextField(blank=True)),
-                ('address', models.CharField(blank=True, max_length=64)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "id", "op_time", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        db_default=django.db.models.expressions.RawSQL("nextval('audit_log_id_seq')", [])
+                    ),
+                ),
+                ("op_time", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("username", models.CharField(max_length=600)),
+                ("operation", models.CharField(max_length=64)),
+                ("resource_type", models.CharField(max_length=64)),
+                ("resource", models.CharField(max_length=1024)),
+                ("project_id", models.BigIntegerField(null=True)),
+                ("succeeded", models.BooleanField(default=True)),
+                ("description", models.TextField(blank=True)),
+                ("address", models.CharField(blank=True, max_length=64)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
             ],
             options={
-                'db_table': 'audit_log',
-                'managed': False,
+                "db_table": "audit_log",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='Blob',
+            name="Blob",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(db_collation='C', max_length=71, unique=True)),
-                ('size', models.BigIntegerField(null=True)),
-                ('state', models.CharField(choices=[('announced', 'Announced'), ('present', 'Present'), ('deleting', 'Deleting')], default='announced', max_length=16)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(db_collation="C", max_length=71, unique=True)),
+                ("size", models.BigIntegerField(null=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("announced", "Announced"), ("present", "Present"), ("deleting", "Deleting")],
+                        default="announced",
+                        max_length=16,
+                    ),
+                ),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Manifest',
+            name="Manifest",
             fields=[
-                ('digest', models.CharField(db_collation='C', max_length=71, primary_key=True, serialize=False)),
-                ('media_type', models.CharField(max_length=255)),
-                ('size', models.IntegerField()),
-                ('content', models.BinaryField()),
+                ("digest", models.CharField(db_collation="C", max_length=71, primary_key=True, serialize=False)),
+                ("media_type", models.CharField(max_length=255)),
+                ("size", models.IntegerField()),
+                ("content", models.BinaryField()),
             ],
         ),
         migrations.CreateModel(
-            name='PullFold',
+            name="PullFold",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('folded', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("folded", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='PullGap',
+            name="PullGap",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('started', models.DateTimeField()),
-                ('ended', models.DateTimeField()),
-                ('reason', models.CharField(max_length=64)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("started", models.DateTimeField()),
+                ("ended", models.DateTimeField()),
+                ("reason", models.CharField(max_length=64)),
             ],
         ),
         migrations.CreateModel(
-            name='Artifact',
+            name="Artifact",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('media_type', models.CharField(max_length=255)),
-                ('config_media_type', models.CharField(blank=True, max_length=255)),
-                ('artifact_type', models.CharField(blank=True, max_length=255)),
-                ('kind', models.CharField(default='UNKNOWN', max_length=64)),
-                ('size', models.BigIntegerField(db_index=True, default=0)),
-                ('subject_digest', models.CharField(blank=True, db_collation='C', max_length=71)),
-                ('layer_chain', models.CharField(blank=True, db_index=True, max_length=64)),
-                ('annotations', models.JSONField(default=dict)),
-                ('extra_attrs', models.JSONField(default=dict)),
-                ('severity', models.SmallIntegerField(db_index=True, null=True)),
-                ('is_signed', models.BooleanField(db_index=True, default=False)),
-                ('pushed', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('pulled', models.DateTimeField(db_index=True, null=True)),
-                ('deleted', models.DateTimeField(null=True)),
-                ('manifest', models.ForeignKey(db_column='digest', on_delete=django.db.models.deletion.PROTECT, related_name='artifacts', to='projects.manifest')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("media_type", models.CharField(max_length=255)),
+                ("config_media_type", models.CharField(blank=True, max_length=255)),
+                ("artifact_type", models.CharField(blank=True, max_length=255)),
+                ("kind", models.CharField(default="UNKNOWN", max_length=64)),
+                ("size", models.BigIntegerField(db_index=True, default=0)),
+                ("subject_digest", models.CharField(blank=True, db_collation="C", max_length=71)),
+                ("layer_chain", models.CharField(blank=True, db_index=True, max_length=64)),
+                ("annotations", models.JSONField(default=dict)),
+                ("extra_attrs", models.JSONField(default=dict)),
+                ("severity", models.SmallIntegerField(db_index=True, null=True)),
+                ("is_signed", models.BooleanField(db_index=True, default=False)),
+                ("pushed", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("pulled", models.DateTimeField(db_index=True, null=True)),
+                ("deleted", models.DateTimeField(null=True)),
+                (
+                    "manifest",
+                    models.ForeignKey(
+                        db_column="digest",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="artifacts",
+                        to="projects.manifest",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Project',
+            name="Project",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=255)),
-                ('public', models.BooleanField(default=False)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('created', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('updated', models.DateTimeField(auto_now=True)),
-                ('deleted', models.DateTimeField(null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='owned_projects', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=255)),
+                ("public", models.BooleanField(default=False)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("created", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("updated", models.DateTimeField(auto_now=True)),
+                ("deleted", models.DateTimeField(null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="owned_projects",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Member',
+            name="Member",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.SmallIntegerField(choices=[(1, 'projectAdmin'), (2, 'developer'), (3, 'guest'), (4, 'maintainer'), (5, 'limitedGuest')])),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('updated', models.DateTimeField(auto_now=True)),
-                ('group', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='rbac.group')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='projects.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.SmallIntegerField(
+                        choices=[
+                            (1, "projectAdmin"),
+                            (2, "developer"),
+                            (3, "guest"),
+                            (4, "maintainer"),
+                            (5, "limitedGuest"),
+                        ]
+                    ),
+                ),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("updated", models.DateTimeField(auto_now=True)),
+                (
+                    "group",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="rbac.group",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="members", to="projects.project"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Quota',
+            name="Quota",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hard', models.BigIntegerField(default=-1)),
-                ('used', models.BigIntegerField(default=0)),
-                ('updated', models.DateTimeField(auto_now=True)),
-                ('project', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='quota', to='projects.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hard", models.BigIntegerField(default=-1)),
+                ("used", models.BigIntegerField(default=0)),
+                ("updated", models.DateTimeField(auto_now=True)),
+                (
+                    "project",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="quota", to="projects.project"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Repository',
+            name="Repository",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(db_collation='C', max_length=255)),
-                ('description', models.TextField(blank=True)),
-                ('pull_count', models.BigIntegerField(default=0)),
-                ('created', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('updated', models.DateTimeField(default=django.utils.timezone.now)),
-                ('deleted', models.DateTimeField(null=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='repositories', to='projects.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(db_collation="C", max_length=255)),
+                ("description", models.TextField(blank=True)),
+                ("pull_count", models.BigIntegerField(default=0)),
+                ("created", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("updated", models.DateTimeField(default=django.utils.timezone.now)),
+                ("deleted", models.DateTimeField(null=True)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="repositories", to="projects.project"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Reference',
+            name="Reference",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('self', 'Self'), ('config', 'Config'), ('layer', 'Layer'), ('child', 'Child'), ('subject', 'Subject')], max_length=16)),
-                ('position', models.IntegerField(default=0)),
-                ('digest', models.CharField(db_collation='C', max_length=71)),
-                ('size', models.BigIntegerField()),
-                ('media_type', models.CharField(max_length=255)),
-                ('descriptor', models.JSONField(default=dict)),
-                ('attempt', models.UUIDField(null=True)),
-                ('expires', models.DateTimeField(null=True)),
-                ('artifact', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='references', to='projects.artifact')),
-                ('repository', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='references', to='projects.repository')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("self", "Self"),
+                            ("config", "Config"),
+                            ("layer", "Layer"),
+                            ("child", "Child"),
+                            ("subject", "Subject"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("position", models.IntegerField(default=0)),
+                ("digest", models.CharField(db_collation="C", max_length=71)),
+                ("size", models.BigIntegerField()),
+                ("media_type", models.CharField(max_length=255)),
+                ("descriptor", models.JSONField(default=dict)),
+                ("attempt", models.UUIDField(null=True)),
+                ("expires", models.DateTimeField(null=True)),
+                (
+                    "artifact",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="references",
+                        to="projects.artifact",
+                    ),
+                ),
+                (
+                    "repository",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="references", to="projects.repository"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='artifact',
-            name='repository',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='artifacts', to='projects.repository'),
+            model_name="artifact",
+            name="repository",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="artifacts", to="projects.repository"
+            ),
         ),
         migrations.CreateModel(
-            name='Accessory',
+            name="Accessory",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject_digest', models.CharField(db_collation='C', max_length=71)),
-                ('kind', models.CharField(max_length=64)),
-                ('artifact', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='accessory_of', to='projects.artifact')),
-                ('repository', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='accessories', to='projects.repository')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("subject_digest", models.CharField(db_collation="C", max_length=71)),
+                ("kind", models.CharField(max_length=64)),
+                (
+                    "artifact",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="accessory_of", to="projects.artifact"
+                    ),
+                ),
+                (
+                    "repository",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="accessories",
+                        to="projects.repository",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RepositoryBlob',
+            name="RepositoryBlob",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('layer', 'Layer'), ('manifest', 'Manifest')], default='layer', max_length=16)),
-                ('state', models.CharField(choices=[('announced', 'Announced'), ('present', 'Present'), ('deleting', 'Deleting')], default='announced', max_length=16)),
-                ('touched', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('blob', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='links', to='projects.blob')),
-                ('repository', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='links', to='projects.repository')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("layer", "Layer"), ("manifest", "Manifest")], default="layer", max_length=16
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("announced", "Announced"), ("present", "Present"), ("deleting", "Deleting")],
+                        default="announced",
+                        max_length=16,
+                    ),
+                ),
+                ("touched", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                (
+                    "blob",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="links", to="projects.blob"
+                    ),
+                ),
+                (
+                    "repository",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="links", to="projects.repository"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Tag',
+            name="Tag",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(db_collation='C', max_length=128)),
-                ('pushed', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('pulled', models.DateTimeField(null=True)),
-                ('deleted', models.DateTimeField(null=True)),
-                ('artifact', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tags', to='projects.artifact')),
-                ('repository', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tags', to='projects.repository')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(db_collation="C", max_length=128)),
+                ("pushed", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("pulled", models.DateTimeField(null=True)),
+                ("deleted", models.DateTimeField(null=True)),
+                (
+                    "artifact",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tags", to="projects.artifact"
+                    ),
+                ),
+                (
+                    "repository",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tags", to="projects.repository"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='project',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted__isnull', True)), fields=('name',), name='project_name_live'),
+            model_name="project",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("deleted__isnull", True)), fields=("name",), name="project_name_live"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='member',
-            constraint=models.UniqueConstraint(fields=('project', 'user'), name='member_user_once'),
+            model_name="member",
+            constraint=models.UniqueConstraint(fields=("project", "user"), name="member_user_once"),
         ),
         migrations.AddConstraint(
-            model_name='member',
-            constraint=models.UniqueConstraint(fields=('project', 'group'), name='member_group_once'),
+            model_name="member",
+            constraint=models.UniqueConstraint(fields=("project", "group"), name="member_group_once"),
         ),
         migrations.AddConstraint(
-            model_name='member',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('group__isnull', True), ('user__isnull', False)), models.Q(('group__isnull', False), ('user__isnull', True)), _connector='OR'), name='member_is_user_or_group'),
+            model_name="member",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("group__isnull", True), ("user__isnull", False)),
+                    models.Q(("group__isnull", False), ("user__isnull", True)),
+                    _connector="OR",
+                ),
+                name="member_is_user_or_group",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='repository',
-            constraint=models.UniqueConstraint(fields=('project', 'name'), name='repository_once_per_project'),
+            model_name="repository",
+            constraint=models.UniqueConstraint(fields=("project", "name"), name="repository_once_per_project"),
         ),
         migrations.AddConstraint(
-            model_name='repository',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted__isnull', True)), fields=('name',), name='repository_name_live'),
+            model_name="repository",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("deleted__isnull", True)), fields=("name",), name="repository_name_live"
+            ),
         ),
         migrations.AddIndex(
-            model_name='reference',
-            index=models.Index(fields=['digest', 'repository'], name='reference_by_digest'),
+            model_name="reference",
+            index=models.Index(fields=["digest", "repository"], name="reference_by_digest"),
         ),
         migrations.AddIndex(
-            model_name='reference',
-            index=models.Index(condition=models.Q(('attempt__isnull', False)), fields=['attempt'], name='reference_by_attempt'),
+            model_name="reference",
+            index=models.Index(
+                condition=models.Q(("attempt__isnull", False)), fields=["attempt"], name="reference_by_attempt"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reference',
-            constraint=models.UniqueConstraint(fields=('artifact', 'kind', 'position'), name='reference_once'),
+            model_name="reference",
+            constraint=models.UniqueConstraint(fields=("artifact", "kind", "position"), name="reference_once"),
         ),
         migrations.AddConstraint(
-            model_name='reference',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('artifact__isnull', False), ('attempt__isnull', True), ('expires__isnull', True)), models.Q(('artifact__isnull', True), ('attempt__isnull', False), ('expires__isnull', False)), _connector='OR'), name='reference_is_live_or_pending'),
+            model_name="reference",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("artifact__isnull", False), ("attempt__isnull", True), ("expires__isnull", True)),
+                    models.Q(("artifact__isnull", True), ("attempt__isnull", False), ("expires__isnull", False)),
+                    _connector="OR",
+                ),
+                name="reference_is_live_or_pending",
+            ),
         ),
         migrations.AddIndex(
-            model_name='artifact',
-            index=models.Index(condition=models.Q(('deleted__isnull', True), models.Q(('subject_digest', ''), _negated=True)), fields=['repository', 'subject_digest'], name='artifact_by_subject'),
+            model_name="artifact",
+            index=models.Index(
+                condition=models.Q(("deleted__isnull", True), models.Q(("subject_digest", ""), _negated=True)),
+                fields=["repository", "subject_digest"],
+                name="artifact_by_subject",
+            ),
         ),
         migrations.AddIndex(
-            model_name='artifact',
-            index=models.Index(fields=['repository', '-pushed', '-id'], name='artifact_newest_first'),
+            model_name="artifact",
+            index=models.Index(fields=["repository", "-pushed", "-id"], name="artifact_newest_first"),
         ),
         migrations.AddConstraint(
-            model_name='artifact',
-            constraint=models.UniqueConstraint(fields=('repository', 'manifest'), name='artifact_once_per_repository'),
+            model_name="artifact",
+            constraint=models.UniqueConstraint(fields=("repository", "manifest"), name="artifact_once_per_repository"),
         ),
         migrations.AddIndex(
-            model_name='accessory',
-            index=models.Index(fields=['repository', 'subject_digest'], name='accessory_by_subject'),
+            model_name="accessory",
+            index=models.Index(fields=["repository", "subject_digest"], name="accessory_by_subject"),
         ),
         migrations.AddConstraint(
-            model_name='repositoryblob',
-            constraint=models.UniqueConstraint(fields=('repository', 'blob', 'kind'), name='repository_blob_once'),
+            model_name="repositoryblob",
+            constraint=models.UniqueConstraint(fields=("repository", "blob", "kind"), name="repository_blob_once"),
         ),
         migrations.AddIndex(
-            model_name='tag',
-            index=models.Index(condition=models.Q(('deleted__isnull', True)), fields=['artifact'], name='tag_live_of_artifact'),
+            model_name="tag",
+            index=models.Index(
+                condition=models.Q(("deleted__isnull", True)), fields=["artifact"], name="tag_live_of_artifact"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tag',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted__isnull', True)), fields=('repository', 'name'), name='tag_once_per_repository'),
+            model_name="tag",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("deleted__isnull", True)),
+                fields=("repository", "name"),
+                name="tag_once_per_repository",
+            ),
         ),
     ]

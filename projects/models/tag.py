@@ -35,7 +35,9 @@ class Tag(models.Model):
                 fields=["repository", "name"], condition=models.Q(deleted__isnull=True), name="tag_once_per_repository"
             )
         ]
-        indexes = [models.Index(fields=["artifact"], name="tag_live_of_artifact", condition=models.Q(deleted__isnull=True))]
+        indexes = [
+            models.Index(fields=["artifact"], name="tag_live_of_artifact", condition=models.Q(deleted__isnull=True))
+        ]
 
     def __str__(self) -> str:
         return self.name

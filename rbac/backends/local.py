@@ -15,7 +15,9 @@ from rbac.models import User
 class LocalBackend:
     """Django's authentication backend over `rbac.credentials`."""
 
-    def authenticate(self, request: HttpRequest | None, username: str = "", password: str = "", **_: Any) -> User | None:
+    def authenticate(
+        self, request: HttpRequest | None, username: str = "", password: str = "", **_: Any
+    ) -> User | None:
         """The user, or None; TooManyFailures passes through to the page."""
         address = client_address(request) if request is not None else ""
         try:

@@ -6,78 +6,90 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Group',
+            name="Group",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=255)),
-                ('kind', models.IntegerField(choices=[(1, 'LDAP'), (2, 'HTTP'), (3, 'OIDC')])),
-                ('ldap_dn', models.CharField(blank=True, max_length=512)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('updated', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=255)),
+                ("kind", models.IntegerField(choices=[(1, "LDAP"), (2, "HTTP"), (3, "OIDC")])),
+                ("ldap_dn", models.CharField(blank=True, max_length=512)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("updated", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('name', 'kind', 'ldap_dn'), name='group_is_unique')],
+                "constraints": [models.UniqueConstraint(fields=("name", "kind", "ldap_dn"), name="group_is_unique")],
             },
         ),
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('username', models.CharField(max_length=255, unique=True)),
-                ('email', models.CharField(max_length=255, null=True, unique=True)),
-                ('realname', models.CharField(blank=True, max_length=255)),
-                ('comment', models.CharField(blank=True, max_length=255)),
-                ('is_active', models.BooleanField(default=True)),
-                ('is_sysadmin', models.BooleanField(default=False)),
-                ('created', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('updated', models.DateTimeField(auto_now=True)),
-                ('deleted', models.DateTimeField(null=True)),
-                ('groups', models.ManyToManyField(blank=True, related_name='users', to='rbac.group')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                ("username", models.CharField(max_length=255, unique=True)),
+                ("email", models.CharField(max_length=255, null=True, unique=True)),
+                ("realname", models.CharField(blank=True, max_length=255)),
+                ("comment", models.CharField(blank=True, max_length=255)),
+                ("is_active", models.BooleanField(default=True)),
+                ("is_sysadmin", models.BooleanField(default=False)),
+                ("created", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("updated", models.DateTimeField(auto_now=True)),
+                ("deleted", models.DateTimeField(null=True)),
+                ("groups", models.ManyToManyField(blank=True, related_name="users", to="rbac.group")),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Robot',
+            name="Robot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=600, unique=True)),
-                ('short_name', models.CharField(max_length=255)),
-                ('level', models.CharField(choices=[('system', 'System'), ('project', 'Project')], max_length=16)),
-                ('project_id', models.BigIntegerField(db_index=True, null=True)),
-                ('description', models.CharField(blank=True, max_length=1024)),
-                ('permissions', models.JSONField(default=list)),
-                ('disabled', models.BooleanField(default=False)),
-                ('duration_days', models.IntegerField(default=-1)),
-                ('expires', models.DateTimeField(null=True)),
-                ('created_by', models.CharField(blank=True, max_length=600)),
-                ('created', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('updated', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=600, unique=True)),
+                ("short_name", models.CharField(max_length=255)),
+                ("level", models.CharField(choices=[("system", "System"), ("project", "Project")], max_length=16)),
+                ("project_id", models.BigIntegerField(db_index=True, null=True)),
+                ("description", models.CharField(blank=True, max_length=1024)),
+                ("permissions", models.JSONField(default=list)),
+                ("disabled", models.BooleanField(default=False)),
+                ("duration_days", models.IntegerField(default=-1)),
+                ("expires", models.DateTimeField(null=True)),
+                ("created_by", models.CharField(blank=True, max_length=600)),
+                ("created", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("updated", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('level', 'system'), ('project_id__isnull', True)), models.Q(('level', 'project'), ('project_id__isnull', False)), _connector='OR'), name='robot_project_fits_level')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("level", "system"), ("project_id__isnull", True)),
+                            models.Q(("level", "project"), ("project_id__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="robot_project_fits_level",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='RobotSecret',
+            name="RobotSecret",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('generated', 'Generated'), ('chosen', 'Chosen')], max_length=16)),
-                ('digest', models.CharField(max_length=255)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('expires', models.DateTimeField(null=True)),
-                ('robot', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secrets', to='rbac.robot')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(choices=[("generated", "Generated"), ("chosen", "Chosen")], max_length=16)),
+                ("digest", models.CharField(max_length=255)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("expires", models.DateTimeField(null=True)),
+                (
+                    "robot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="secrets", to="rbac.robot"
+                    ),
+                ),
             ],
         ),
     ]

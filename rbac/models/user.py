@@ -63,14 +63,16 @@ class Anonymous(AnonymousUser):
 def check_username(name: str) -> None:
     """BadRequest when a user may not be called so."""
     if not name or len(name) > 255 or _FORBIDDEN_IN_NAME.search(name):
-        raise errors.BadRequest("A user name has 1 to 255 characters, without spaces and without , \" ~ # % $ + : /")
+        raise errors.BadRequest('A user name has 1 to 255 characters, without spaces and without , " ~ # % $ + : /')
     if name.lower() in ("anonymous", "system"):
         raise errors.BadRequest(f"{name!r} is reserved")
 
 
 def check_password_strength(password: Any) -> None:
     """BadRequest when a password is too weak (Harbor's rule)."""
-    strong = isinstance(password, str) and 8 <= len(password) <= 128 and all(rule.search(password) for rule in _PASSWORD)
+    strong = (
+        isinstance(password, str) and 8 <= len(password) <= 128 and all(rule.search(password) for rule in _PASSWORD)
+    )
     if not strong:
         raise errors.BadRequest(
             "the password or secret must be longer than 8 chars with at least 1 uppercase letter, "

@@ -1,7 +1,9 @@
-"""URLs of this room."""
+"""/service."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from registry.token import views
+
+urlpatterns = [path("token", views.token)]

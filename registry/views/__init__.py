@@ -1,0 +1,1 @@
+"""What each /v2 operation answers."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from core import errors, oci
@@ -26,7 +24,23 @@ def test_repository_names_have_a_project(text: str, project: str, rest: str) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["app", "Library/app", "p/App", "p/", "/p", "p//a", "p/../q", "p/a/..", "p/.a", "p/a.", "p/" + "a" * 254, "p/a b", "p/ü", "p/a\n", ""],
+    [
+        "app",
+        "Library/app",
+        "p/App",
+        "p/",
+        "/p",
+        "p//a",
+        "p/../q",
+        "p/a/..",
+        "p/.a",
+        "p/a.",
+        "p/" + "a" * 254,
+        "p/a b",
+        "p/ü",
+        "p/a\n",
+        "",
+    ],
 )
 def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(errors.NameInvalid):

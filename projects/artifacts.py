@@ -1,0 +1,367 @@
+"""Artifacts: a manifest's way into a repository, and out of it.
+
+A push is recorded in the order of invariant I2: pending rows for everything the manifest refers to, the
+registry's PUT, then one short transaction that makes them live. An answer of 201 is a promise.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from core import configuration, errors, oci
+from core.events import emit
+from core.oci import Descriptor
+from core.store import client
+from projects import links, manifest_repair, quotas, tags
+from projects.events import ArtifactDeleted, ArtifactPushed
+from projects.kinds import accessory_kind, artifact_kind
+from projects.models import Accessory, Artifact, Blob, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
+from rbac.access import Actor
+
+Kind = Reference.Kind
+log = structlog.get_logger(__name__)
+
+# Longer than the longest request can live, with a margin: an attempt that sleeps longer finds its rows gone.
+PENDING_LIFETIME = timedelta(hours=1)
+CONFIG_MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push made."""
+
+    digest: str
+    subject_digest: str | None
+
+
+def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, actor: Actor) -> Pushed:
+    """Store a manifest in a repository (`repositories.ensure` makes one) and record it, all or nothing.
+
+    Raises ManifestBlobUnknown, ManifestInvalid (sizes that lie), QuotaExceeded, ReadOnly, ProjectUnknown, and
+    Unavailable or StoreUnavailable when it may work later.
+    """
+    references = [*_references(manifest, repository)]
+    attempt = uuid.uuid4()
+    _begin(repository, manifest, references, attempt)
+    try:
+        manifest_repair.store(repository=repository, manifest=manifest, attempt=attempt)
+    except (errors.ManifestBlobUnknown, errors.ManifestInvalid):
+        # The registry said no and stored nothing. After any other failure the rows stay until they expire:
+        # what they name may be there, or half there.
+        Reference.objects.pending().filter(attempt=attempt).delete()
+        raise
+    extra = _read_config(repository, manifest)
+    with transaction.atomic():
+        _record(repository, manifest, tag, actor, attempt, len(references), extra)
+    return Pushed(manifest.digest, manifest.subject.digest if manifest.subject else None)
+
+
+def delete(*, artifact: Artifact, actor: Actor) -> None:
+    """Delete an artifact with its tags and whatever hangs on it. ManifestReferenced while an index needs it."""
+    with transaction.atomic():
+        row = _claim(artifact.pk)
+        repository = Repository.objects.select_related("project").get(pk=row.repository_id)
+        gone = [row, *_claim_accessories(row)]
+        for each in gone:
+            _mark_deleted(each)
+        emit(
+            ArtifactDeleted(
+                actor=actor.name,
+                project_id=repository.project_id,
+                project=repository.project.name,
+                repository=repository.name,
+                digest=row.digest,
+            )
+        )
+        for each in gone:
+            quotas.refund(project=repository.project, artifact=each)
+
+
+def delete_all(*, repository: Repository) -> None:
+    """Delete every artifact of a repository, inside the caller's transaction that holds the repository's lock."""
+    rows = list(Artifact.objects.live().select_for_update(of=("self",)).filter(repository=repository).order_by("pk"))
+    now = timezone.now()
+    Tag.objects.live().filter(repository=repository).update(deleted=now)
+    Artifact.objects.filter(pk__in=[row.pk for row in rows]).update(deleted=now)
+    quotas.recount(project=repository.project)
+
+
+# --- before the registry has it --------------------------------------------------------------------------
+def _references(manifest: oci.Manifest, repository: Repository) -> Iterable[Reference]:
+    """Unsaved rows for everything a manifest refers to; refuses what is not there or has another size."""
+    real = links.sizes(repository=repository, digests=[blob.digest for blob in manifest.blobs])
+    children = {
+        artifact.digest: artifact.manifest.size
+        for artifact in Artifact.objects.live()
+        .filter(repository=repository, manifest__in=[child.digest for child in manifest.children])
+        .select_related("manifest")
+        .defer("manifest__content")
+    }
+    itself = Descriptor(manifest.media_type, manifest.digest, manifest.size)
+    yield _reference(repository, Kind.SELF, 0, itself)
+    for position, blob in enumerate(manifest.blobs):
+        kind = Kind.CONFIG if manifest.config and position == 0 else Kind.LAYER
+        yield _reference(repository, kind, position, _checked(blob, real))
+    for position, child in enumerate(manifest.children):
+        yield _reference(repository, Kind.CHILD, position, _checked(child, children))
+    if manifest.subject:
+        yield _reference(repository, Kind.SUBJECT, 0, manifest.subject)
+
+
+def _checked(descriptor: Descriptor, real: dict[str, int]) -> Descriptor:
+    if descriptor.digest not in real:
+        raise errors.ManifestBlobUnknown(detail={"digest": descriptor.digest})
+    if descriptor.size != real[descriptor.digest]:
+        raise errors.ManifestInvalid(
+            f"{descriptor.digest} has {real[descriptor.digest]} bytes, not {descriptor.size} as its descriptor says"
+        )
+    return descriptor
+
+
+def _reference(repository: Repository, kind: Reference.Kind, position: int, descriptor: Descriptor) -> Reference:
+    said = {
+        "platform": descriptor.platform,
+        "annotations": descriptor.annotations,
+        "artifactType": descriptor.artifact_type,
+        "urls": list(descriptor.urls),
+    }
+    return Reference(
+        repository=repository,
+        kind=kind,
+        position=position,
+        digest=descriptor.digest,
+        size=descriptor.size,
+        media_type=descriptor.media_type,
+        descriptor={key: value for key, value in said.items() if value},
+    )
+
+
+def _begin(repository: Repository, manifest: oci.Manifest, references: list[Reference], attempt: uuid.UUID) -> None:
+    """Announce the manifest's own link and write the attempt's pending rows."""
+    links.announce(repository=repository, digest=manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
+    expires = timezone.now() + PENDING_LIFETIME
+    for reference in references:
+        reference.attempt = attempt
+        reference.expires = expires
+    Reference.objects.bulk_create(references)
+
+
+def _read_config(repository: Repository, manifest: oci.Manifest) -> dict[str, Any]:
+    """What an image's configuration tells about it ({} for other artifacts, and for nonsense)."""
+    config = manifest.config
+    if config is None or not config.media_type.endswith(("container.image.v1+json", "image.config.v1+json")):
+        return {}
+    if config.size > CONFIG_MOST_BYTES:
+        return {}
+    content = client.get_blob(repository=repository.name, digest=config.digest)
+    try:
+        document = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(document, dict) or "\\u0000" in (content or b"").decode(errors="replace"):
+        return {}
+    keys = ("architecture", "os", "os.version", "variant", "author", "created", "config")
+    return {key: document[key] for key in keys if key in document}
+
+
+# --- the one transaction that makes it true ------------------------------------------------------------------
+def _record(
+    repository: Repository,
+    manifest: oci.Manifest,
+    tag: str | None,
+    actor: Actor,
+    attempt: uuid.UUID,
+    expected: int,
+    extra: dict[str, Any],
+) -> None:
+    project = repository.project
+    _hold_project(project)
+    _revive(repository)
+    _hold_links(repository, manifest)
+    _hold_children(repository, manifest)
+    artifact, is_new = _save_artifact(repository, manifest, extra)
+    _make_live(artifact, attempt, expected, is_new)
+    _save_accessory(artifact, manifest, tag)
+    if tag is not None:
+        tags.move(repository=repository, name=tag, artifact=artifact)
+    # Judged again with the rows locked: it may have changed while the registry worked.
+    if configuration.get("read_only"):
+        raise errors.ReadOnly
+    emit(
+        ArtifactPushed(
+            actor=actor.name,
+            project_id=project.pk,
+            project=project.name,
+            repository=repository.name,
+            digest=manifest.digest,
+            tag=tag or "",
+        )
+    )
+    if is_new:
+        quotas.charge(project=project, artifact=artifact)
+
+
+def _hold_project(project: Project) -> None:
+    """Lock the project against deletion; ProjectUnknown when it is gone."""
+    held = Project.objects.raw(
+        "SELECT id FROM projects_project WHERE id = %s AND deleted IS NULL FOR KEY SHARE", [project.pk]
+    )
+    if not list(held):
+        raise errors.ProjectUnknown(f"project {project.name} was deleted meanwhile")
+
+
+def _revive(repository: Repository) -> None:
+    """Lock the repository against deletion, and make it live."""
+    statement = "SELECT id, deleted FROM projects_repository WHERE id = %s FOR KEY SHARE"
+    row = Repository.objects.raw(statement, [repository.pk])[0]
+    if row.deleted is not None:
+        Repository.objects.filter(pk=repository.pk, deleted__isnull=False).update(
+            deleted=None, created=timezone.now(), updated=timezone.now()
+        )
+
+
+def _hold_links(repository: Repository, manifest: oci.Manifest) -> None:
+    """Lock the links that the manifest needs, in digest order, and see that none is being removed."""
+    needed = {(blob.digest, "layer") for blob in manifest.blobs} | {(manifest.digest, "manifest")}
+    held = RepositoryBlob.objects.raw(
+        """
+        SELECT link.id, link.kind, link.state, blob.digest AS held_digest
+        FROM projects_repositoryblob link JOIN projects_blob blob ON blob.id = link.blob_id
+        WHERE link.repository_id = %s AND blob.digest = ANY(%s) ORDER BY blob.digest, link.kind
+        FOR KEY SHARE OF link
+        """,
+        [repository.pk, [digest for digest, _ in needed]],
+    )
+    alive = {(link.held_digest, link.kind) for link in held if link.state != RepositoryBlob.State.DELETING}
+    if missing := needed - alive:
+        raise errors.ManifestBlobUnknown(detail=[{"digest": digest} for digest, _ in sorted(missing)])
+
+
+def _hold_children(repository: Repository, manifest: oci.Manifest) -> None:
+    needed = {child.digest for child in manifest.children}
+    held = Artifact.objects.raw(
+        """
+        SELECT id, digest FROM projects_artifact
+        WHERE repository_id = %s AND digest = ANY(%s) AND deleted IS NULL ORDER BY id FOR KEY SHARE
+        """,
+        [repository.pk, list(needed)],
+    )
+    if missing := needed - {artifact.manifest_id for artifact in held}:
+        raise errors.ManifestBlobUnknown(detail=[{"digest": digest} for digest in sorted(missing)])
+
+
+def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[str, Any]) -> tuple[Artifact, bool]:
+    """The artifact's row, locked, and whether it was not live before."""
+    now = timezone.now()
+    Manifest.objects.bulk_create(
+        [
+            Manifest(
+                digest=manifest.digest, media_type=manifest.media_type, size=manifest.size, content=manifest.content
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    config_type = manifest.config.media_type if manifest.config else ""
+    facts = {
+        "media_type": manifest.media_type,
+        "config_media_type": config_type,
+        "artifact_type": manifest.artifact_type or config_type,
+        "kind": artifact_kind(manifest),
+        "size": manifest.size + sum(blob.size for blob in manifest.blobs),
+        "subject_digest": manifest.subject.digest if manifest.subject else "",
+        "layer_chain": manifest.layer_chain,
+        "annotations": manifest.annotations,
+        "extra_attrs": extra,
+        "pushed": now,
+    }
+    # Inserted as deleted: a row that was there, live or not, is left alone and judged below under its lock.
+    Artifact.objects.bulk_create(
+        [Artifact(repository=repository, manifest_id=manifest.digest, deleted=now, **facts)], ignore_conflicts=True
+    )
+    artifact = Artifact.objects.select_for_update(of=("self",), no_key=True).get(
+        repository=repository, manifest_id=manifest.digest
+    )
+    is_new = artifact.deleted is not None
+    for name, value in facts.items():
+        setattr(artifact, name, value)
+    artifact.deleted = None
+    artifact.save(update_fields=[*facts, "deleted"])
+    return artifact, is_new
+
+
+def _make_live(artifact: Artifact, attempt: uuid.UUID, expected: int, is_new: bool) -> None:
+    """Turn the attempt's pending rows live, or drop them when the artifact has its own already."""
+    pending = Reference.objects.pending().filter(attempt=attempt)
+    if is_new and not artifact.references.exists():
+        changed = pending.update(artifact=artifact, attempt=None, expires=None)
+    else:
+        changed = pending.delete()[0]
+    if changed != expected:
+        raise errors.Unavailable("The push took too long and was given up; push again.")
+    links_of_it = RepositoryBlob.objects.filter(
+        repository_id=artifact.repository_id, blob__digest=artifact.digest, kind=RepositoryBlob.Kind.MANIFEST
+    )
+    links_of_it.update(state=RepositoryBlob.State.PRESENT, touched=timezone.now())
+    Blob.objects.filter(digest=artifact.digest, state=Blob.State.ANNOUNCED).update(
+        state=Blob.State.PRESENT, size=artifact.manifest.size
+    )
+
+
+def _save_accessory(artifact: Artifact, manifest: oci.Manifest, tag: str | None) -> None:
+    subject = manifest.subject.digest if manifest.subject else oci.accessory_subject(tag or "")
+    if subject is None:
+        return
+    Accessory.objects.update_or_create(
+        artifact=artifact,
+        defaults={
+            "repository_id": artifact.repository_id,
+            "subject_digest": subject,
+            "kind": accessory_kind(manifest, tag or ""),
+        },
+    )
+
+
+# --- deleting ------------------------------------------------------------------------------------------------
+def _claim(artifact_id: int) -> Artifact:
+    """Lock an artifact for deletion; looked at again after the lock is ours, in a following statement."""
+    row = Artifact.objects.live().select_for_update(of=("self",)).filter(pk=artifact_id).first()
+    if row is None:
+        raise errors.ManifestUnknown
+    parents = Reference.objects.filter(repository_id=row.repository_id, digest=row.digest, kind=Kind.CHILD)
+    if parents.filter(artifact__deleted__isnull=True).exists():
+        # A pending parent has no artifact, which the join reads as not deleted: it counts, as it should.
+        raise errors.ManifestReferenced(detail=row.digest)
+    return row
+
+
+def _claim_accessories(artifact: Artifact) -> list[Artifact]:
+    """Lock whatever hangs on an artifact, however deep."""
+    found: dict[int, Artifact] = {}
+    wanted = [artifact.digest]
+    while wanted:
+        rows = (
+            Artifact.objects.live()
+            .select_for_update(of=("self",))
+            .filter(repository_id=artifact.repository_id, accessory_of__subject_digest__in=wanted)
+            .exclude(pk__in=[artifact.pk, *found])
+            .order_by("pk")
+        )
+        found.update({row.pk: row for row in rows})
+        wanted = [row.digest for row in rows]
+    return list(found.values())
+
+
+def _mark_deleted(artifact: Artifact) -> None:
+    now = timezone.now()
+    artifact.deleted = now
+    artifact.save(update_fields=["deleted"])
+    Tag.objects.live().filter(artifact=artifact).update(deleted=now)

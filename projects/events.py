@@ -1,0 +1,127 @@
+"""What happens to projects and what is stored in them; topics are Harbor's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from core.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectEvent(Event):
+    """Something that happened in a project. `operation` and `resource_type` are the audit log's words."""
+
+    operation: ClassVar[str]
+    resource_type: ClassVar[str]
+
+    project_id: int
+    project: str
+
+    @property
+    def resource(self) -> str:
+        """What it happened to, as the audit log writes it."""
+        return self.project
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectCreated(ProjectEvent):
+    topic = "CREATE_PROJECT"
+    operation = "create"
+    resource_type = "project"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectUpdated(ProjectEvent):
+    topic = "UPDATE_PROJECT"
+    operation = "update"
+    resource_type = "project"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectDeleted(ProjectEvent):
+    topic = "DELETE_PROJECT"
+    operation = "delete"
+    resource_type = "project"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberEvent(ProjectEvent):
+    resource_type = "member"
+
+    member: str
+    role: str
+
+    @property
+    def resource(self) -> str:
+        return f"{self.project}/{self.member}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberCreated(MemberEvent):
+    topic = "CREATE_MEMBER"
+    operation = "create"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberUpdated(MemberEvent):
+    topic = "UPDATE_MEMBER"
+    operation = "update"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberDeleted(MemberEvent):
+    topic = "DELETE_MEMBER"
+    operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryDeleted(ProjectEvent):
+    topic = "DELETE_REPOSITORY"
+    operation = "delete"
+    resource_type = "repository"
+
+    repository: str
+
+    @property
+    def resource(self) -> str:
+        return self.repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactEvent(ProjectEvent):
+    resource_type = "artifact"
+
+    repository: str
+    digest: str
+    tag: str = ""
+
+    @property
+    def resource(self) -> str:
+        return f"{self.repository}:{self.tag}" if self.tag else f"{self.repository}@{self.digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactPushed(ArtifactEvent):
+    topic = "PUSH_ARTIFACT"
+    operation = "create"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactDeleted(ArtifactEvent):
+    topic = "DELETE_ARTIFACT"
+    operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagCreated(ArtifactEvent):
+    topic = "CREATE_TAG"
+    operation = "create"
+    resource_type = "tag"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagDeleted(ArtifactEvent):
+    topic = "DELETE_TAG"
+    operation = "delete"
+    resource_type = "tag"

@@ -1,0 +1,45 @@
+"""What this room needs done by the clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from django.utils import timezone
+
+from core import errors
+from jobservice.periodic import every
+from projects import audit_partitions, links, pulls
+from projects.models import Project, Reference, RepositoryBlob
+
+log = structlog.get_logger(__name__)
+
+
+@every(pulls.FOLD_EVERY)
+def fold_pulls() -> None:
+    pulls.fold()
+
+
+@every(timedelta(hours=6))
+def make_audit_partitions() -> None:
+    audit_partitions.make_partitions()
+
+
+@every(timedelta(minutes=10))
+def drop_expired_attempts() -> None:
+    """Pushes that died: what they announced is no longer kept for them."""
+    dropped, _ = Reference.objects.pending().filter(expires__lt=timezone.now()).delete()
+    if dropped:
+        log.info("expired_attempts_dropped", rows=dropped)
+
+
+@every(timedelta(minutes=1))
+def remove_links_of_deleted_projects() -> None:
+    """Finish what a deletion began and could not end."""
+    left = RepositoryBlob.objects.filter(repository__project__deleted__isnull=False)
+    for project in Project.objects.filter(pk__in=left.values("repository__project_id").distinct()):
+        try:
+            links.remove_links_of(project=project)
+        except errors.StoreUnavailable:
+            log.warning("links_of_deleted_project_left", project=project.name)
+            return

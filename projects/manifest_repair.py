@@ -1,0 +1,79 @@
+"""Putting a manifest into the registry so that it is whole there, whatever crashed before.
+
+kill -9 can leave a manifest of registry 2.8 truncated, and a second PUT answers 201 without mending it. So
+whenever another attempt at the same manifest was under way or died, the bytes are read back.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from django.db import connections
+
+from core import errors, oci
+from core.store import client, files
+from projects.models import Reference, Repository
+
+log = structlog.get_logger(__name__)
+# The other attempt may still be writing.
+SETTLE_SECONDS = 1.0
+
+
+def store(*, repository: Repository, manifest: oci.Manifest, attempt: uuid.UUID) -> None:
+    """PUT by digest; afterwards the registry has exactly these bytes, or this raises."""
+    others = (
+        Reference.objects.pending()
+        .filter(digest=manifest.digest, kind=Reference.Kind.SELF)
+        .exclude(attempt=attempt)
+        .exists()
+    )
+    _put(repository, manifest)
+    if others and not _is_whole(repository, manifest):
+        time.sleep(SETTLE_SECONDS)
+        if not _is_whole(repository, manifest):
+            _mend(repository, manifest)
+
+
+def _mend(repository: Repository, manifest: oci.Manifest) -> None:
+    """Remove this repository's link, then the data, and PUT again; one at a time per digest."""
+    with _sole_repairer(manifest.digest):
+        log.warning("manifest_mended", repository=repository.name, digest=manifest.digest)
+        files.remove_link(files.Link(repository.name, "manifest", manifest.digest))
+        files.remove_data(manifest.digest)
+        _put(repository, manifest)
+        if not _is_whole(repository, manifest):
+            raise errors.StoreUnavailable
+
+
+def _put(repository: Repository, manifest: oci.Manifest) -> None:
+    client.put_manifest(
+        repository=repository.name,
+        digest=manifest.digest,
+        content=manifest.content,
+        media_type=manifest.media_type,
+    )
+
+
+def _is_whole(repository: Repository, manifest: oci.Manifest) -> bool:
+    return client.get_manifest(repository=repository.name, digest=manifest.digest) == manifest.content
+
+
+@contextmanager
+def _sole_repairer(digest: str) -> Iterator[None]:
+    """Hold the digest's advisory lock on a connection of its own; Unavailable when somebody else does.
+
+    The one lock that is held while another service is called: it ends with its connection.
+    """
+    connection = connections["default"].copy()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [digest])
+            if not cursor.fetchone()[0]:
+                raise errors.Unavailable("The manifest is being repaired; try again.")
+            yield
+    finally:
+        connection.close()

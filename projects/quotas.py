@@ -1,0 +1,105 @@
+"""Usage is a query (invariant I13): distinct blobs, by their real size, that a project's live artifacts refer to."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from core import errors
+from projects.models import Artifact, Project, Quota
+
+# What counts: configurations, layers and the manifests themselves. A blob counts once per project.
+_USED = """
+SELECT coalesce(sum(size), 0) FROM (
+    SELECT DISTINCT ON (reference.digest) reference.size
+    FROM projects_reference reference
+    JOIN projects_artifact artifact ON artifact.id = reference.artifact_id AND artifact.deleted IS NULL
+    JOIN projects_repository repository ON repository.id = artifact.repository_id
+    WHERE repository.project_id = %(project)s AND reference.kind IN ('self', 'config', 'layer')
+) counted
+"""
+# What one artifact adds: its blobs that no other live artifact of the project refers to.
+_OWN = """
+SELECT coalesce(sum(size), 0) FROM (
+    SELECT DISTINCT ON (digest) digest, size FROM projects_reference
+    WHERE artifact_id = %(artifact)s AND kind IN ('self', 'config', 'layer')
+) mine
+WHERE NOT EXISTS (
+    SELECT 1 FROM projects_reference other
+    JOIN projects_artifact artifact ON artifact.id = other.artifact_id AND artifact.deleted IS NULL
+    JOIN projects_repository repository ON repository.id = artifact.repository_id
+    WHERE other.digest = mine.digest AND other.kind IN ('self', 'config', 'layer')
+      AND repository.project_id = %(project)s AND other.artifact_id <> %(artifact)s
+)
+"""
+
+
+def charge(*, project: Project, artifact: Artifact) -> None:
+    """Add what a newly live artifact needs; QuotaExceeded when the limit forbids it.
+
+    To be called as the last step of the transaction: the row's lock makes pushes of one project queue.
+    """
+    quota = _locked(project)
+    added = _own_bytes(project, artifact)
+    if quota.hard != Quota.UNLIMITED and added and quota.used + added > quota.hard:
+        raise errors.QuotaExceeded(
+            f"adding {human(added)} of storage resource, which when updated to current usage of {human(quota.used)} "
+            f"will exceed the configured upper limit of {human(quota.hard)}."
+        )
+    _save(quota, quota.used + added)
+
+
+def refund(*, project: Project, artifact: Artifact) -> None:
+    """Take away what an artifact needed that is no longer live; last step of the transaction, as `charge`."""
+    quota = _locked(project)
+    _save(quota, max(0, quota.used - _own_bytes(project, artifact)))
+
+
+def recount(*, project: Project) -> int:
+    """Set the kept number to what the query says, and return it, in bytes."""
+    quota = _locked(project)
+    used = usage(project=project)
+    _save(quota, used)
+    return used
+
+
+def usage(*, project: Project) -> int:
+    """Bytes in use, asked of the references."""
+    with connection.cursor() as cursor:
+        cursor.execute(_USED, {"project": project.pk})
+        return int(cursor.fetchone()[0])
+
+
+def is_spent(*, project: Project) -> bool:
+    """Whether nothing more fits, so that an upload need not even start."""
+    quota = Quota.objects.filter(project=project).first()
+    return quota is not None and quota.hard != Quota.UNLIMITED and quota.used >= quota.hard
+
+
+def human(size: int) -> str:
+    """A size as people write it: 10.0 MiB."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def _own_bytes(project: Project, artifact: Artifact) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_OWN, {"project": project.pk, "artifact": artifact.pk})
+        return int(cursor.fetchone()[0])
+
+
+def _locked(project: Project) -> Quota:
+    quota = Quota.objects.select_for_update().filter(project=project).first()
+    if quota is None:
+        Quota.objects.bulk_create([Quota(project=project)], ignore_conflicts=True)
+        quota = Quota.objects.select_for_update().get(project=project)
+    return quota
+
+
+def _save(quota: Quota, used: int) -> None:
+    if quota.used != used:
+        quota.used = used
+        quota.save(update_fields=["used", "updated"])

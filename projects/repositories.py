@@ -1,0 +1,40 @@
+"""Repositories: made by the first push, deleted, taken over again."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from core import errors
+from core.events import emit
+from core.oci import RepositoryName
+from projects import artifacts
+from projects.events import RepositoryDeleted
+from projects.models import Project, Repository
+from rbac.access import Actor
+
+
+def delete(*, repository: Repository, actor: Actor) -> None:
+    """Delete a repository and everything in it; its blobs stay until garbage collection."""
+    with transaction.atomic():
+        row = Repository.objects.select_for_update().get(pk=repository.pk)
+        if row.deleted is not None:
+            raise errors.NotFound(f"repository {row.name} not found")
+        artifacts.delete_all(repository=row)
+        row.deleted = timezone.now()
+        row.save(update_fields=["deleted"])
+        emit(
+            RepositoryDeleted(
+                actor=actor.name, project_id=row.project_id, project=row.project.name, repository=row.name
+            )
+        )
+
+
+def ensure(*, project: Project, name: RepositoryName) -> Repository:
+    """The repository's row, made when missing.
+
+    A new row is not live (it has a deletion time) until its first manifest is recorded: an upload alone
+    makes no repository that anybody sees.
+    """
+    row, _ = Repository.objects.get_or_create(project=project, name=str(name), defaults={"deleted": timezone.now()})
+    return row

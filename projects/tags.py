@@ -1,0 +1,79 @@
+"""Tags: made, moved and deleted. Rows here are the only tags there are (invariant I1)."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from core import errors, oci
+from core.events import emit
+from projects.events import TagCreated, TagDeleted
+from projects.models import Artifact, Project, Repository, Tag
+from rbac.access import Actor
+
+
+def create(*, artifact: Artifact, name: str, actor: Actor) -> Tag:
+    """Give an artifact one more tag. Conflict when the repository has such a tag already."""
+    if not oci.is_tag(name):
+        raise errors.TagInvalid(detail=name[:200])
+    with transaction.atomic():
+        # Who deletes the artifact takes the row FOR UPDATE: it cannot go while we tag it.
+        row = (
+            Artifact.objects.live()
+            .select_for_update(of=("self",), no_key=True)
+            .select_related("repository__project")
+            .filter(pk=artifact.pk)
+            .first()
+        )
+        if row is None or not _project_lives(row.repository.project_id):
+            raise errors.NotFound(f"artifact {artifact.digest} not found")
+        tag = Tag(repository=row.repository, artifact=row, name=name)
+        try:
+            with transaction.atomic():
+                tag.save()
+        except IntegrityError as error:
+            raise errors.Conflict(f"tag {name} already exists") from error
+        emit(_event(TagCreated, tag, row.repository, row.digest, actor))
+        return tag
+
+
+def move(*, repository: Repository, name: str, artifact: Artifact) -> Tag:
+    """Point a tag at an artifact, making the tag when it is new; inside the caller's transaction.
+
+    The tag's row is locked when this returns.
+    """
+    Tag.objects.bulk_create([Tag(repository=repository, artifact=artifact, name=name)], ignore_conflicts=True)
+    tag = Tag.objects.live().select_for_update(of=("self",)).get(repository=repository, name=name)
+    tag.artifact = artifact
+    tag.pushed = timezone.now()
+    tag.save(update_fields=["artifact", "pushed"])
+    return tag
+
+
+def delete(*, tag: Tag, actor: Actor) -> None:
+    """Delete a tag; its artifact stays. NotFound when somebody was faster."""
+    with transaction.atomic():
+        row = Tag.objects.live().select_for_update(of=("self",)).filter(pk=tag.pk).first()
+        if row is None:
+            raise errors.NotFound(f"tag {tag.name} not found")
+        row.deleted = timezone.now()
+        row.save(update_fields=["deleted"])
+        repository = Repository.objects.select_related("project").get(pk=row.repository_id)
+        emit(_event(TagDeleted, row, repository, row.artifact.digest, actor))
+
+
+def _project_lives(project_id: int) -> bool:
+    return Project.objects.live().filter(pk=project_id).exists()
+
+
+def _event(
+    kind: type[TagCreated] | type[TagDeleted], tag: Tag, repository: Repository, digest: str, actor: Actor
+) -> TagCreated | TagDeleted:
+    return kind(
+        actor=actor.name,
+        project_id=repository.project_id,
+        project=repository.project.name,
+        repository=repository.name,
+        digest=digest,
+        tag=tag.name,
+    )

@@ -1,0 +1,117 @@
+"""The /v2 door: path and token are read here, once; policies are asked; the view answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from core import errors
+from core.api.exceptions import as_refusal, render
+from core.oci import RepositoryName
+from core.store import signing
+from registry.operation import Operation
+from registry.routes import ROUTES, Route
+from registry.views import uploads
+
+log = structlog.get_logger(__name__)
+NOBODY = signing.Token(subject="", expires=0, access={})
+
+
+def enter(request: HttpRequest, path: str = "") -> HttpResponse:
+    """Answer one /v2 request; every error is OCI JSON."""
+    try:
+        response = _answer(request, path)
+    except Exception as error:
+        refusal = as_refusal(error)
+        if refusal is None:
+            log.exception("door_failed", path=request.path, method=request.method)
+        response = render(request, refusal)
+        if isinstance(refusal, errors.Unauthenticated):
+            response["WWW-Authenticate"] = _challenge(request, path)
+    response["Docker-Distribution-Api-Version"] = "registry/2.0"
+    if request.method == "HEAD" and response.content:
+        response["Content-Length"] = str(len(response.content))
+        response.content = b""
+    return response
+
+
+def judge(request: HttpRequest) -> HttpResponse:
+    """nginx's question before the bytes of a PUT or a chunk go to the registry: 204 or 403.
+
+    nginx understands no other answers here; on a no it sends the request itself on, and `uploads.refuse`
+    says why.
+    """
+    path = f"{request.headers.get('X-Wharf-Repository')}/blobs/uploads/{request.headers.get('X-Wharf-Upload')}"
+    try:
+        call, _ = operation(request, path, request.headers.get("X-Wharf-Method", ""))
+        uploads.check(call)
+    except Exception as error:
+        refusal = as_refusal(error)
+        if refusal is None:
+            raise
+        log.info("upload_refused", path=path, code=refusal.code, message=refusal.message)
+        return HttpResponse(status=403)
+    return HttpResponse(status=204)
+
+
+def operation(request: HttpRequest, path: str, method: str) -> tuple[Operation, Route]:
+    """The call, its token verified and its policies asked."""
+    parts, methods = _find(path)
+    route = methods.get(method)
+    if route is None:
+        raise errors.MethodNotAllowed(f"{method} is not allowed here; use {', '.join(methods)}")
+    name = RepositoryName.parse(parts.pop("name")) if "name" in parts else None
+    call = Operation(request=request, action=route.action, token=_token(request), name=name, rest=parts)
+    for policy in route.policies:
+        policy(call)
+    return call, route
+
+
+def _answer(request: HttpRequest, path: str) -> HttpResponse:
+    call, route = operation(request, path, request.method or "")
+    return route.view(call)
+
+
+def _find(path: str) -> tuple[dict[str, Any], dict[str, Route]]:
+    for pattern, methods in ROUTES:
+        match = pattern.fullmatch(path)
+        if match:
+            return match.groupdict(), methods
+    raise errors.NotFound(f"There is nothing at /v2/{path[:200]}")
+
+
+def _token(request: HttpRequest) -> signing.Token:
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise errors.Unauthenticated
+    try:
+        return signing.verify(text.strip())
+    except signing.InvalidToken as error:
+        raise errors.Unauthenticated(f"The token is not valid: {error}") from error
+
+
+def _challenge(request: HttpRequest, path: str) -> str:
+    """Where to get a token, and for what (Docker token spec)."""
+    words = [f'realm="{settings.EXTERNAL_URL}/service/token"', f'service="{settings.TOKEN_SERVICE}"']
+    scope = _scope(request, path)
+    if scope:
+        words.append(f'scope="{scope}"')
+    if request.headers.get("Authorization"):
+        words.append('error="insufficient_scope"' if scope else 'error="invalid_token"')
+    return "Bearer " + ",".join(words)
+
+
+def _scope(request: HttpRequest, path: str) -> str:
+    try:
+        parts, methods = _find(path)
+        if path == "_catalog":
+            return "registry:catalog:*"
+        name = RepositoryName.parse(parts["name"])
+    except (errors.Refusal, KeyError):
+        return ""
+    route = methods.get(request.method or "")
+    action = route.action if route else "pull"
+    return f"repository:{name}:{'pull,push' if action == 'push' else action}"

@@ -1,0 +1,76 @@
+"""GET /service/token: credentials in, a signed token out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from core import errors
+from core.api.client_address import client_address
+from core.api.exceptions import render
+from core.store import signing
+from rbac import credentials
+from rbac.access import Actor
+from rbac.authentication import read_basic
+from rbac.models import Anonymous, Robot
+from registry.token.grants import Grants, grant
+from registry.token.scopes import parse_scopes
+
+# A request line holds no more than nginx lets through; this bounds the work done for one.
+MOST_SCOPES = 100
+
+
+def token(request: HttpRequest) -> HttpResponse:
+    """A token for what was asked and is allowed; 401 only for wrong credentials. Never a refresh token."""
+    try:
+        return _token(request)
+    except errors.Refusal as refusal:
+        response = render(request, refusal)
+        if isinstance(refusal, errors.Unauthenticated):
+            response["WWW-Authenticate"] = 'Basic realm="harbor"'
+        return response
+
+
+def _token(request: HttpRequest) -> HttpResponse:
+    if request.method != "GET":
+        raise errors.MethodNotAllowed("Ask for tokens with GET.")
+    service = request.GET.get("service", settings.TOKEN_SERVICE)
+    if service != settings.TOKEN_SERVICE:
+        raise errors.BadRequest(f"There is no service {service[:80]!r} here; it is {settings.TOKEN_SERVICE!r}.")
+    scopes = parse_scopes(request.GET.getlist("scope"))
+    if len(scopes) > MOST_SCOPES:
+        raise errors.BadRequest(f"At most {MOST_SCOPES} scopes can be asked for at once.")
+    actor = _who(request)
+    signed = _sign(actor, grant(actor, scopes))
+    body = {
+        "token": signed,
+        "access_token": signed,
+        "expires_in": settings.TOKEN_LIFETIME,
+        "issued_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    response = JsonResponse(body)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _who(request: HttpRequest) -> Actor:
+    header = request.headers.get("Authorization", "")
+    if not header:
+        return Anonymous()
+    pair = read_basic(header)
+    if pair is None:
+        raise errors.WrongCredentials("The Authorization header must be Basic with a name and a password or secret.")
+    return credentials.authenticate(name=pair[0], secret=pair[1], address=client_address(request))
+
+
+def _sign(actor: Actor, grants: Grants) -> str:
+    kind = "anonymous" if isinstance(actor, Anonymous) else "robot" if isinstance(actor, Robot) else "user"
+    claims = {"kind": kind, "id": actor.pk, "projects": grants.projects, "refused": grants.refused}
+    return signing.sign(
+        subject="" if kind == "anonymous" else actor.name,
+        access=grants.access,
+        lifetime=settings.TOKEN_LIFETIME,
+        claims=claims,
+    )

@@ -1,0 +1,73 @@
+"""Blobs: whether they are here, and their removal. Their bytes go from the registry to nginx, never through core."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from django.utils import timezone
+
+from core import errors, oci
+from core.store import client
+from projects import links, repositories
+from projects.models import Blob, Repository, RepositoryBlob
+from registry.operation import Operation
+
+
+def head(operation: Operation) -> HttpResponse:
+    """200 with the size when the repository has the blob. A client that may push counts on it afterwards."""
+    digest = oci.parse_digest(operation.rest["digest"])
+    size = _size(operation, digest)
+    if size is None:
+        raise errors.BlobUnknown(detail=digest)
+    response = HttpResponse(content_type="application/octet-stream")
+    response["Content-Length"] = str(size)
+    response["Docker-Content-Digest"] = digest
+    response["ETag"] = f'"{digest}"'
+    response["Accept-Ranges"] = "bytes"
+    response["Cache-Control"] = "max-age=31536000"
+    return response
+
+
+def get(operation: Operation) -> HttpResponse:
+    """nginx asks the registry first; what comes here the registry refused."""
+    raise errors.BlobUnknown(detail=oci.parse_digest(operation.rest["digest"]))
+
+
+def delete(operation: Operation) -> HttpResponse:
+    """202 when no manifest of the repository needs the blob."""
+    digest = oci.parse_digest(operation.rest["digest"])
+    links.delete_blob(repository=operation.repository(), digest=digest)
+    return HttpResponse(status=202)
+
+
+def _size(operation: Operation, digest: str) -> int | None:
+    may_push = operation.may("push")
+    repository = _repository(operation, may_push)
+    if repository is None:
+        return None
+    link = (
+        RepositoryBlob.objects.filter(repository=repository, blob__digest=digest, kind=RepositoryBlob.Kind.LAYER)
+        .select_related("blob")
+        .first()
+    )
+    if link is not None and RepositoryBlob.State.DELETING in (link.state, link.blob.state):
+        return None
+    if link is not None and link.state == RepositoryBlob.State.PRESENT and link.blob.state == Blob.State.PRESENT:
+        if may_push and link.touched < timezone.now() - links.GRACE / 4:
+            # Claimed for removal in this very moment: then it is not here.
+            return link.blob.size if links.touch(repository_name=repository.name, digest=digest) else None
+        return link.blob.size
+    if may_push:
+        links.announce(repository=repository, digest=digest)
+    size = client.blob_size(repository=repository.name, digest=digest)
+    if size is not None:
+        links.record_present(repository=repository, digest=digest, size=size)
+    return size
+
+
+def _repository(operation: Operation, may_push: bool) -> Repository | None:
+    try:
+        return operation.repository()
+    except errors.NameUnknown:
+        if not may_push or operation.name is None:
+            return None
+        return repositories.ensure(project=operation.project(), name=operation.name)

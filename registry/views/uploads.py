@@ -1,0 +1,114 @@
+"""Uploads: core judges, nginx and the registry move the bytes (deploy/nginx/locations.conf)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+
+from core import errors, oci
+from core.store import signing
+from projects import links, repositories
+from projects.models import Repository
+from registry.operation import Operation
+
+_CONTENT_RANGE = re.compile(r"(?:bytes )?(?P<start>\d{1,18})-(?P<end>\d{1,18})(?:/\*|/\d+)?")
+# 32 bytes HMAC, then JSON (registry 2.8, handlers/hmac.go).
+_HMAC_BYTES = 32
+
+
+def start(operation: Operation) -> HttpResponse:
+    """Let the registry start an upload, or mount a blob of another repository."""
+    if operation.name is None:
+        raise errors.NameInvalid
+    repository = repositories.ensure(project=operation.project(), name=operation.name)
+    query = _query(operation.request)
+    mount, source = query.get("mount"), query.get("from")
+    if mount is not None and source is not None and _may_mount(operation, repository, mount, source):
+        return _to("@registry")
+    return _to("@upload_start")
+
+
+def pass_on(operation: Operation) -> HttpResponse:
+    """Status and cancellation: the registry wants more rights for them than a pushing client has."""
+    token = signing.sign_for_store(operation.repository_name, "pull", "push", "delete")
+    response = _to("@as_core")
+    response["X-Registry-Token"] = f"Bearer {token}"
+    return response
+
+
+def refuse(operation: Operation) -> HttpResponse:
+    """Say why `door.judge` said no. When it would say yes by now, the client may simply try again."""
+    check(operation)
+    raise errors.Unavailable
+
+
+def check(operation: Operation) -> None:
+    """Whether this PUT or PATCH may go to the registry; a PUT's digest is announced."""
+    query = _query(operation.request)
+    _check_order(operation.request, query)
+    if _method(operation.request) != "PUT":
+        return
+    if "digest" not in query:
+        raise errors.DigestInvalid("The last request of an upload needs ?digest=sha256:…")
+    digest = oci.parse_digest(query["digest"])
+    if operation.name is None:
+        raise errors.NameInvalid
+    repository = repositories.ensure(project=operation.project(), name=operation.name)
+    links.announce(repository=repository, digest=digest)
+
+
+def _check_order(request: HttpRequest, query: dict[str, str]) -> None:
+    """RangeInvalid when a chunk does not follow what was received: the registry would append it all the same."""
+    text = request.headers.get("Content-Range", "")
+    if not text:
+        return
+    match = _CONTENT_RANGE.fullmatch(text)
+    if match is None or int(match["end"]) < int(match["start"]):
+        raise errors.UploadInvalid("Content-Range must look like <first byte>-<last byte>")
+    if int(match["start"]) != _received(query.get("_state", "")):
+        raise errors.RangeInvalid
+
+
+def _received(state: str) -> int:
+    """The bytes received so far, from the state that the registry gave the client (and will verify)."""
+    try:
+        decoded = base64.urlsafe_b64decode(state + "=" * (-len(state) % 4))
+        return int(json.loads(decoded[_HMAC_BYTES:])["Offset"])
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise errors.UploadInvalid(
+            "The upload's _state is missing or damaged; use the Location of the last answer"
+        ) from error
+
+
+def _may_mount(operation: Operation, repository: Repository, mount: str, source: str) -> bool:
+    """Whether the registry may be asked to mount; if not, the client uploads instead."""
+    digest = oci.parse_digest(mount)
+    name = str(oci.RepositoryName.parse(source))
+    if not operation.token.allows(name, "pull") or not links.touch(repository_name=name, digest=digest):
+        return False
+    links.announce(repository=repository, digest=digest)
+    return True
+
+
+def _query(request: HttpRequest) -> dict[str, str]:
+    """The parameters as nginx passes them to the registry; given twice, somebody would read another one than we do."""
+    given = QueryDict(request.headers.get("X-Wharf-Query", request.META.get("QUERY_STRING", "")))
+    if any(len(given.getlist(name)) > 1 for name in given):
+        raise errors.BadRequest("A parameter is given twice.")
+    return {name: given[name] for name in given}
+
+
+def _method(request: HttpRequest) -> str:
+    return request.headers.get("X-Wharf-Method") or request.method or ""
+
+
+def _to(location: str) -> HttpResponse:
+    response = HttpResponse()
+    response["X-Accel-Redirect"] = location
+    # Else Django's own content type would stand where the registry sends none.
+    del response["Content-Type"]
+    return response
