@@ -18,6 +18,8 @@ from django.conf import settings
 from django.core.cache.backends.redis import RedisCache
 
 T = TypeVar("T")
+# redis-py types every answer as "this, or a coroutine of this"; we use the plain client only.
+Client = Any
 log = structlog.get_logger(__name__)
 PAUSE_SECONDS = 1.0
 _away_until = 0.0
@@ -28,12 +30,12 @@ class Away(Exception):  # noqa: N818
 
 
 @cache
-def connection() -> redis.Redis[str]:
+def connection() -> Client:
     """The process's connection pool (created on first use; connections are made as needed)."""
     return redis.Redis.from_url(settings.REDIS_URL, decode_responses=True, socket_timeout=1, socket_connect_timeout=0.3)
 
 
-def ask(question: Callable[[redis.Redis[str]], T]) -> T:
+def ask(question: Callable[[Client], T]) -> T:
     """What Redis answers; Away when it does not."""
     global _away_until
     if time.monotonic() < _away_until:

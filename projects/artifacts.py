@@ -241,7 +241,7 @@ def _hold_links(repository: Repository, manifest: oci.Manifest) -> None:
         """,
         [repository.pk, [digest for digest, _ in needed]],
     )
-    alive = {(link.held_digest, link.kind) for link in held if link.state != RepositoryBlob.State.DELETING}
+    alive = {(vars(link)["held_digest"], link.kind) for link in held if link.state != RepositoryBlob.State.DELETING}
     if missing := needed - alive:
         raise errors.ManifestBlobUnknown(detail=[{"digest": digest} for digest, _ in sorted(missing)])
 

@@ -89,7 +89,7 @@ def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
     wanted = set(digests)
     rows = RepositoryBlob.objects.filter(repository=repository, blob__digest__in=wanted, kind=Kind.LAYER)
     present = rows.filter(state=RepositoryBlob.State.PRESENT, blob__state=Blob.State.PRESENT)
-    known = dict(present.values_list("blob__digest", "blob__size"))
+    known = {link.blob.digest: link.blob.size or 0 for link in present.select_related("blob")}
     for digest in wanted - known.keys():
         size = client.blob_size(repository=repository.name, digest=digest)
         if size is not None:

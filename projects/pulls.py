@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-import redis as redis_library
 import structlog
 from django.db import transaction
 from django.db.models import F
@@ -70,9 +69,7 @@ def fold() -> int:
 
 
 # --- the pulling side ---------------------------------------------------------------------------------------
-def _write(
-    r: redis_library.Redis[str], artifacts: dict[int, int], tags: dict[int, int], counts: dict[int, int]
-) -> None:
+def _write(r: redis.Client, artifacts: dict[int, int], tags: dict[int, int], counts: dict[int, int]) -> None:
     pipeline = r.pipeline(transaction=False)
     if artifacts:
         pipeline.hset(ARTIFACT_TIMES, mapping={str(pk): at for pk, at in artifacts.items()})
@@ -109,7 +106,7 @@ def _hand_over() -> None:
 
 
 # --- the folding side ----------------------------------------------------------------------------------------
-def _take(r: redis_library.Redis[str]) -> dict[str, dict[str, str]]:
+def _take(r: redis.Client) -> dict[str, dict[str, str]]:
     """Set aside what was gathered. A fold that died left its share aside: that one is finished first."""
     for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS, GAPS):
         if not r.exists(_taken(key)) and r.exists(key):
@@ -148,12 +145,12 @@ def _record_gap(started: datetime, ended: datetime, reason: str) -> None:
 
 def _apply(gathered: dict[str, dict[str, str]]) -> None:
     times = {int(pk): datetime.fromtimestamp(int(at), UTC) for pk, at in gathered[ARTIFACT_TIMES].items()}
-    for pk, at in times.items():
-        Artifact.objects.filter(pk=pk).update(pulled=Greatest("pulled", at))
-        _apply_to_parents(pk, at)
+    for artifact_id, at in times.items():
+        Artifact.objects.filter(pk=artifact_id).update(pulled=Greatest("pulled", at))
+        _apply_to_parents(artifact_id, at)
     for pk_text, at_text in gathered[TAG_TIMES].items():
-        at = datetime.fromtimestamp(int(at_text), UTC)
-        Tag.objects.filter(pk=int(pk_text)).update(pulled=Greatest("pulled", at))
+        moment = datetime.fromtimestamp(int(at_text), UTC)
+        Tag.objects.filter(pk=int(pk_text)).update(pulled=Greatest("pulled", moment))
     counts: Counter[int] = Counter()
     owners = dict(
         Artifact.objects.filter(pk__in=[int(pk) for pk in gathered[COUNTS]]).values_list("pk", "repository_id")

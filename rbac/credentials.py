@@ -114,7 +114,7 @@ def _remembered_or(digest: str, secret: str, check: Callable[[], bool]) -> bool:
 
 def _is_remembered(key: str) -> bool:
     try:
-        return redis.ask(lambda r: r.exists(key)) == 1
+        return bool(redis.ask(lambda r: r.exists(key)))
     except redis.Away:
         return False
 

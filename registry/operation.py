@@ -62,7 +62,7 @@ class Operation:
 
     def actor(self) -> Actor:
         """Who the token was given to; Unauthenticated when the account is gone since."""
-        kind, number = self.token.claims.get("kind"), self.token.claims.get("id")
+        kind, number = self.token.claims.get("kind"), self.token.claims.get("id") or 0
         if kind == "anonymous":
             return Anonymous()
         actor: User | Robot | None

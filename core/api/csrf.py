@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 
 MACHINE_PATHS = ("/v2/", "/api/", "/service/")
@@ -20,7 +21,7 @@ class HarborCsrf(CsrfViewMiddleware):
 
     def process_view(
         self, request: HttpRequest, callback: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> HttpResponse | None:
+    ) -> HttpResponseForbidden | None:
         if request.path.startswith(MACHINE_PATHS):
             if request.path.startswith("/v2/") or settings.SESSION_COOKIE_NAME not in request.COOKIES:
                 return None
@@ -28,7 +29,7 @@ class HarborCsrf(CsrfViewMiddleware):
             callback = _not_exempt
         return super().process_view(request, callback, args, kwargs)
 
-    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and request.method in ("GET", "HEAD", "OPTIONS"):
             response["X-Harbor-CSRF-Token"] = get_token(request)
         return super().process_response(request, response)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from django.db.models import QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +18,7 @@ MAX_SIZE = 100
 class HarborPagination(BasePagination):
     """Pages of 10 by default and 100 at most."""
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         self.page = max(1, _number(request, "page", 1))
         self.size = _number(request, "page_size", DEFAULT_SIZE)

@@ -10,8 +10,8 @@ import threading
 from typing import Any
 
 import requests
-import requests_unixsocket
 from django.conf import settings
+from requests_unixsocket.adapters import UnixAdapter
 
 from core import errors, oci
 from core.store import signing
@@ -122,14 +122,13 @@ def _refusal(response: requests.Response) -> errors.Refusal:
 
 def _session() -> requests.Session:
     """One per thread: requests' sessions are not safe to share."""
-    if not hasattr(_local, "session"):
-        session = requests.Session()
+    session: requests.Session | None = getattr(_local, "session", None)
+    if session is None:
+        session = _local.session = requests.Session()
         session.trust_env = False
-        session.mount("http+unix://", requests_unixsocket.UnixAdapter())
-        _local.session = session
-    session: requests.Session = _local.session
+        session.mount("http+unix://", UnixAdapter())  # type: ignore[no-untyped-call]
     return session
 
 
 def _url(path: str) -> str:
-    return settings.REGISTRY_URL + path
+    return f"{settings.REGISTRY_URL}{path}"

@@ -56,7 +56,7 @@ class Artifact(models.Model):
     pulled = models.DateTimeField(null=True, db_index=True)
     deleted = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager[Artifact]] = ArtifactQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Artifact]] = ArtifactQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "manifest"], name="artifact_once_per_repository")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 
 
 class AuditLog(models.Model):
@@ -14,7 +15,7 @@ class AuditLog(models.Model):
 
     pk = models.CompositePrimaryKey("id", "op_time")
     id = models.BigIntegerField(db_default=models.expressions.RawSQL("nextval('audit_log_id_seq')", []))
-    op_time = models.DateTimeField(db_default=models.functions.Now())
+    op_time = models.DateTimeField(db_default=Now())
     username = models.CharField(max_length=600)
     operation = models.CharField(max_length=64)
     resource_type = models.CharField(max_length=64)

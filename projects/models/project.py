@@ -50,7 +50,7 @@ class Project(models.Model):
     updated = models.DateTimeField(auto_now=True)
     deleted = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -46,7 +46,7 @@ class Reference(models.Model):
     attempt = models.UUIDField(null=True)
     expires = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager[Reference]] = ReferenceQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Reference]] = ReferenceQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -28,7 +28,7 @@ class Repository(models.Model):
     updated = models.DateTimeField(default=timezone.now)
     deleted = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager[Repository]] = RepositoryQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Repository]] = RepositoryQuerySet.as_manager()
 
     class Meta:
         constraints = [

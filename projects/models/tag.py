@@ -27,7 +27,7 @@ class Tag(models.Model):
     pulled = models.DateTimeField(null=True)
     deleted = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager[Tag]] = TagQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Tag]] = TagQuerySet.as_manager()
 
     class Meta:
         constraints = [

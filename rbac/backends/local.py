@@ -28,4 +28,5 @@ class LocalBackend:
 
     def get_user(self, user_id: int) -> User | None:
         """The session's user while the account is alive."""
-        return User.objects.live().filter(pk=user_id, is_active=True).first()
+        user: User | None = User.objects.live().filter(pk=user_id, is_active=True).first()
+        return user
