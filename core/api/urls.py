@@ -1,7 +1,12 @@
-"""URLs of this room."""
+"""The platform's own API operations."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from core.api.views import Health, Ping
+
+urlpatterns = [
+    path("ping", Ping.as_view()),
+    path("health", Health.as_view()),
+]

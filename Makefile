@@ -1,0 +1,34 @@
+# Two commands: `make up` runs Wharf on this machine, `make test` proves that it works.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 28
+
+up:              ## install what is missing, start everything, say where it is
+	@deploy/bootstrap.sh up
+down:            ## stop what `make up` started; the data stay
+	@deploy/bootstrap.sh down
+status:          ## what runs, and whether it is healthy
+	@deploy/bootstrap.sh status
+logs:            ## follow the logs (PROGRAM=core for one)
+	@PROGRAM=$(PROGRAM) deploy/bootstrap.sh logs
+rotate-token-key: ## a new key for signing tokens (takes seven minutes, stops nothing)
+	@deploy/bootstrap.sh rotate-token-key
+
+dev:             ## make .venv with the development tools
+	@deploy/bootstrap.sh dev
+check: dev       ## format, lint, types, import contracts, migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.check_migrations
+test:            ## all tests, against real servers that they start themselves
+	@deploy/bootstrap.sh test-tools
+	$(BIN)/python -m pytest
+torture:         ## the kill test for hours (KILLS=2000)
+	@deploy/bootstrap.sh test-tools
+	WHARF_TEST_KILLS=$(or $(KILLS),2000) $(BIN)/python -m pytest tests/e2e/test_kill.py -s
+
+.PHONY: help up down status logs rotate-token-key dev check test torture

@@ -1,0 +1,26 @@
+"""ping and health: open to everybody, as Harbor's."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core import health
+
+
+class Ping(APIView):
+    resource = "everybody"
+    authentication_classes = ()
+
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse("Pong", content_type="text/plain; charset=utf-8")
+
+
+class Health(APIView):
+    resource = "everybody"
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        return Response(health.report())

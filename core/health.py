@@ -1,0 +1,56 @@
+"""Whether the parts of the platform answer: each is really asked, all at once, within three seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+
+from django.db import connection
+
+from core import redis
+from core.store import client
+
+WITHIN_SECONDS = 3.0
+_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
+
+
+def report() -> dict[str, object]:
+    """Harbor's answer: `{"status", "components": [{"name", "status", "error"?}]}`."""
+    asked = {name: _pool.submit(question) for name, question in QUESTIONS.items()}
+    components = [{"name": "core", "status": "healthy"}]
+    for name, future in asked.items():
+        try:
+            future.result(timeout=WITHIN_SECONDS)
+            components.append({"name": name, "status": "healthy"})
+        except Late:
+            components.append({"name": name, "status": "unhealthy", "error": "no answer in time"})
+        except Exception as error:
+            components.append({"name": name, "status": "unhealthy", "error": f"{type(error).__name__}"})
+    healthy = all(component["status"] == "healthy" for component in components)
+    return {"status": "healthy" if healthy else "unhealthy", "components": components}
+
+
+def _ask_database() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        # This thread serves no requests, so nobody else would close its connection.
+        connection.close()
+
+
+def _ask_redis() -> None:
+    redis.ask(lambda r: r.ping())
+
+
+def _ask_registry() -> None:
+    if not client.is_alive():
+        raise ConnectionError
+
+
+QUESTIONS: dict[str, Callable[[], None]] = {
+    "database": _ask_database,
+    "redis": _ask_redis,
+    "registry": _ask_registry,
+}

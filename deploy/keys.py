@@ -1,0 +1,124 @@
+"""Secrets and the keys that sign tokens: made when missing, rotated in steps.
+
+    keys.py init FOLDER      make whatever is missing
+    keys.py prepare FOLDER   a next key; its certificate is trusted from now on
+    keys.py switch FOLDER    sign with the next key
+    keys.py finish FOLDER    trust the old certificate no more
+
+The registry reads the bundle only when it starts, so it is restarted after `prepare` and `finish`; core is
+restarted after each step. Between `switch` and `finish` the last old token must have expired.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import os
+import secrets
+import string
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+# `x5c` tokens are checked against the certificate's dates; a short life would only stop logins one day.
+LIFETIME = datetime.timedelta(days=3650)
+
+
+def init(folder: Path) -> None:
+    """Every secret of the platform, each only when it is missing."""
+    _make(folder / "secret-key", lambda: secrets.token_hex(32))
+    _make(folder / "credential-key", lambda: secrets.token_hex(32))
+    _make(folder / "registry-http-secret", lambda: secrets.token_hex(32))
+    _make(folder / "fernet-key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode())
+    _make(folder / "admin-password", lambda: os.environ.get("WHARF_ADMIN_PASSWORD") or _password())
+    token = folder / "token"
+    token.mkdir(mode=0o700, exist_ok=True)
+    if not (token / "current.key").exists():
+        _make_pair(token, "current")
+    if not (token / "bundle.pem").exists():
+        _write(token / "bundle.pem", (token / "current.crt").read_text())
+
+
+def prepare(folder: Path) -> None:
+    """Make the next pair and trust it besides the current one."""
+    token = folder / "token"
+    if (token / "next.key").exists():
+        return
+    _make_pair(token, "next")
+    _write(token / "bundle.pem", (token / "current.crt").read_text() + (token / "next.crt").read_text())
+
+
+def switch(folder: Path) -> None:
+    """The next pair signs; the old certificate stays trusted."""
+    token = folder / "token"
+    if not (token / "next.key").exists():
+        sys.exit("There is no next key: run `prepare` first.")
+    _write(token / "previous.crt", (token / "current.crt").read_text())
+    (token / "next.crt").replace(token / "current.crt")
+    (token / "next.key").replace(token / "current.key")
+
+
+def finish(folder: Path) -> None:
+    """Only the current certificate is trusted."""
+    token = folder / "token"
+    _write(token / "bundle.pem", (token / "current.crt").read_text())
+    (token / "previous.crt").unlink(missing_ok=True)
+
+
+def _password() -> str:
+    kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+    while True:
+        password = "".join(secrets.choice("".join(kinds)) for _ in range(20))
+        if all(any(character in kind for character in password) for kind in kinds):
+            return password
+
+
+def _make_pair(folder: Path, name: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wharf token service")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    # The certificate first: a key without one would be used, a certificate without a key is made again.
+    _write(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM).decode())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    _write(folder / f"{name}.key", private.decode())
+
+
+def _make(path: Path, value: Callable[[], str]) -> None:
+    if not path.exists():
+        _write(path, value())
+
+
+def _write(path: Path, text: str) -> None:
+    """Wholly or not at all, and readable by nobody else."""
+    temporary = path.with_suffix(".tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text.rstrip("\n") + "\n")
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+STEPS = {"init": init, "prepare": prepare, "switch": switch, "finish": finish}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in STEPS:
+        sys.exit(__doc__)
+    STEPS[sys.argv[1]](Path(sys.argv[2]))

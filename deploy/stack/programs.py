@@ -1,0 +1,178 @@
+"""The programs of the platform: what each runs, and the configuration files they read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+from deploy.stack.layout import Layout
+from deploy.stack.settings import Settings
+
+TEMPLATES = Path(__file__).resolve().parents[1]
+# In the order they are started. The first three hold data and are there before the database is migrated.
+STORES = ("postgres", "redis", "registry")
+APPLICATION = ("core", "worker", "beat", "nginx")
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process under the supervisor."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    stop_signal: str = "TERM"
+    stop_seconds: int = 30
+    socket: str = ""
+    """Removed before a start: what a killed process left would be in the way."""
+    depends_on: list[str] = field(default_factory=list)
+    """Texts whose change means a restart."""
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256("\0".join(self.depends_on).encode()).hexdigest()[:16]
+
+
+def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
+    """Path → text of every file that is rendered for this machine."""
+    values = {
+        "var": str(layout.var),
+        "run": str(layout.run),
+        "app": str(layout.app),
+        "port": str(settings.port),
+        "listen_ipv6": f"listen [::]:{settings.port} ipv6only=on;" if Path("/proc/net/if_inet6").exists() else "",
+        "external_url": settings.external_url,
+        "secrets": str(layout.secrets),
+        "http_secret": (layout.secrets / "registry-http-secret").read_text().strip(),
+    }
+    return {
+        layout.etc / "nginx.conf": _render("nginx/nginx.conf", values),
+        layout.etc / "registry.yml": _render("registry/config.yml", values),
+        layout.etc / "redis.conf": _render("redis/redis.conf", values),
+    }
+
+
+def programs(layout: Layout, settings: Settings, code: str) -> list[Program]:
+    """All seven. `code` is the fingerprint of the program and its libraries."""
+    bare = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    files = {path.name: text for path, text in configuration_files(layout, settings).items()}
+    bundle = (layout.secrets / "token" / "bundle.pem").read_text()
+    signer = (layout.secrets / "token" / "current.crt").read_text()
+    django = {
+        **layout.environment(),
+        "WHARF_EXTERNAL_URL": settings.external_url,
+        **settings.passed_on,
+    }
+    python = str(layout.venv / "bin" / "python")
+    changes = [code, bundle, signer]
+    return [
+        Program("postgres", _postgres(layout), bare, stop_signal="INT"),
+        Program(
+            "redis",
+            ["/usr/bin/redis-server", str(layout.etc / "redis.conf")],
+            bare,
+            socket="redis.sock",
+            depends_on=[files["redis.conf"]],
+        ),
+        Program(
+            "registry",
+            ["/usr/bin/docker-registry", "serve", str(layout.etc / "registry.yml")],
+            # GOGC: measured, half of the registry's time is its collector's at the default.
+            {**bare, "GOGC": "800"},
+            stop_seconds=70,
+            socket="registry.sock",
+            depends_on=[files["registry.yml"], bundle],
+        ),
+        Program("core", _gunicorn(layout, settings), django, socket="core.sock", depends_on=changes),
+        Program(
+            "worker",
+            [python, "-m", "celery", "-A", "core.celery", "worker", "--concurrency", "2", "--loglevel", "INFO"],
+            django,
+            depends_on=changes,
+        ),
+        Program(
+            "beat",
+            [
+                python,
+                "-m",
+                "celery",
+                "-A",
+                "core.celery",
+                "beat",
+                "--schedule",
+                f"{layout.var}/celery/schedule",
+                "--pidfile",
+                "",
+                "--loglevel",
+                "INFO",
+            ],
+            django,
+            depends_on=changes,
+        ),
+        Program(
+            "nginx",
+            ["/usr/sbin/nginx", "-p", str(layout.var / "nginx"), "-c", str(layout.etc / "nginx.conf")],
+            bare,
+            stop_signal="QUIT",
+            depends_on=[
+                files["nginx.conf"],
+                *(path.read_text() for path in sorted((TEMPLATES / "nginx").glob("*.conf"))),
+            ],
+        ),
+    ]
+
+
+def _postgres(layout: Layout) -> list[str]:
+    options = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(layout.run),
+        "unix_socket_permissions": "0700",
+        "max_connections": "200",
+        "shared_buffers": "256MB",
+        "wal_compression": "on",
+        "log_min_messages": "warning",
+    }
+    binary = str(layout.postgres_binaries / "postgres")
+    return [binary, "-D", str(layout.var / "postgres"), *(f"--{name}={value}" for name, value in options.items())]
+
+
+def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
+    return [
+        str(layout.venv / "bin" / "python"),
+        "-m",
+        "gunicorn",
+        "core.wsgi:application",
+        "--bind",
+        f"unix:{layout.run}/core.sock",
+        "--worker-class",
+        "gthread",
+        "--workers",
+        str(settings.core_workers),
+        "--threads",
+        "16",
+        # Requests wait for the registry behind us at most half a minute; a stuck worker is replaced after two.
+        "--timeout",
+        "120",
+        "--graceful-timeout",
+        "30",
+        "--keep-alive",
+        "75",
+        # Its default lies in the home folder, where two platforms would fight over it.
+        "--no-control-socket",
+        "--worker-tmp-dir",
+        str(layout.run),
+    ]
+
+
+def _render(name: str, values: dict[str, str]) -> str:
+    return _Template((TEMPLATES / name).read_text()).substitute(values)
+
+
+class _Template(Template):
+    """Placeholders are written @{name}: `$` means something to nginx."""
+
+    delimiter = "@"
+    idpattern = "(?!)"
+    braceidpattern = "[a-z_0-9]+"
