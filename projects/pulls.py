@@ -158,8 +158,8 @@ def _apply(gathered: dict[str, dict[str, str]]) -> None:
     for pk_text, number in gathered[COUNTS].items():
         if int(pk_text) in owners:
             counts[owners[int(pk_text)]] += int(number)
-    for repository_id, number in counts.items():
-        Repository.objects.filter(pk=repository_id).update(pull_count=F("pull_count") + number)
+    for repository_id, pulled in counts.items():
+        Repository.objects.filter(pk=repository_id).update(pull_count=F("pull_count") + pulled)
 
 
 def _apply_to_parents(artifact_id: int, at: datetime) -> None:

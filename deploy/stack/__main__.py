@@ -212,7 +212,8 @@ def _prepare_database(layout: Layout, settings: Settings, code: str) -> None:
     python, manage = str(layout.venv / "bin" / "python"), str(layout.app / "manage.py")
     _run_as_user(layout, python, manage, "init", "--verbosity", "0", extra=extra)
     _run_as_user(layout, python, manage, "collectstatic", "--noinput", "--verbosity", "0", extra=extra)
-    _run_as_user(layout, python, manage, "compilemessages", "--verbosity", "0", extra=extra)
+    if (layout.app / "web" / "locale").exists():
+        _run_as_user(layout, python, manage, "compilemessages", "--verbosity", "0", extra=extra)
     mark.write_text(code)
 
 

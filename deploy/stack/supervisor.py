@@ -18,7 +18,7 @@ logfile={layout.log}/supervisord.log
 logfile_maxbytes=10MB
 pidfile={layout.run}/supervisord.pid
 childlogdir={layout.log}
-directory={layout.app}
+directory=/
 umask=077
 [unix_http_server]
 file={layout.run}/supervisor.sock
@@ -41,7 +41,7 @@ def start(layout: Layout) -> None:
     """Start supervisord as the service user."""
     result = subprocess.run(
         layout.as_user(str(layout.venv / "bin" / "supervisord"), "-c", str(layout.etc / "supervisord.conf")),
-        cwd=layout.app,
+        cwd="/",
         capture_output=True,
         text=True,
         check=False,
@@ -82,6 +82,7 @@ def _section(layout: Layout, program: Program, place: int) -> str:
     return f"""[program:{program.name}]
 command={_escape(quoted)}
 environment={_escape(pairs)}
+directory={layout.app}
 priority={place + 1}
 autostart={"true" if program.name in STORES else "false"}
 autorestart=true
