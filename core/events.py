@@ -18,12 +18,25 @@ from core.models import Outbox
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened. Carries names and ids, never secrets."""
+    """Something that happened. Carries names and ids, never secrets.
+
+    `topic` is Harbor's name for it; `operation` and `resource_type` are the audit log's words.
+    """
 
     topic: ClassVar[str]
+    operation: ClassVar[str]
+    resource_type: ClassVar[str]
 
     actor: str
     """Who caused it: a user's or robot's name, `anonymous`, or `system` for the platform itself."""
+
+    project_id: int | None = None
+    """The project it happened in, if it was one."""
+
+    @property
+    def resource(self) -> str:
+        """What it happened to, as people write it."""
+        return ""
 
     def payload(self) -> dict[str, Any]:
         return asdict(self)

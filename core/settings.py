@@ -17,6 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+VERSION = "0.1.0"
+
 # --- where things live -------------------------------------------------------------------------
 VAR = Path(env("WHARF_VAR", default=str(BASE_DIR / "var")))
 SECRETS = Path(env("WHARF_SECRETS", default=str(VAR / "secrets")))

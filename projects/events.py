@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from core.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectEvent(Event):
-    """Something that happened in a project. `operation` and `resource_type` are the audit log's words."""
+    """Something that happened in a project."""
 
-    operation: ClassVar[str]
-    resource_type: ClassVar[str]
-
-    project_id: int
     project: str
 
     @property
     def resource(self) -> str:
-        """What it happened to, as the audit log writes it."""
         return self.project
 
 

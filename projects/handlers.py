@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import structlog
 
-from core.events import on
-from projects.events import ProjectEvent
+from core.events import Event, on
 from projects.models import AuditLog
 
 
-@on(ProjectEvent)
-def write_audit_row(event: ProjectEvent) -> None:
+@on(Event)
+def write_audit_row(event: Event) -> None:
     context = structlog.contextvars.get_contextvars()
     AuditLog.objects.create(
         username=event.actor,

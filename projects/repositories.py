@@ -38,3 +38,8 @@ def ensure(*, project: Project, name: RepositoryName) -> Repository:
     """
     row, _ = Repository.objects.get_or_create(project=project, name=str(name), defaults={"deleted": timezone.now()})
     return row
+
+
+def describe(*, repository: Repository, description: str) -> None:
+    """Set the text that people read about a repository."""
+    Repository.objects.filter(pk=repository.pk).update(description=description, updated=timezone.now())

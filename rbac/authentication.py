@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -25,6 +26,11 @@ def read_basic(header: str) -> tuple[str, str] | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return (name, secret) if colon else None
+
+
+def actor_of(request: Request) -> Actor:
+    """Who is calling; the classes below and the setting UNAUTHENTICATED_USER make nothing else."""
+    return cast(Actor, request.user)
 
 
 class Basic(BaseAuthentication):

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import RawPostDataException
 from rest_framework import exceptions as drf
@@ -39,6 +39,8 @@ class JsonErrors:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            return render(request, errors.BadRequest("The address holds a null byte."))
         response = self.get_response(request)
         is_page = response.get("Content-Type", "").startswith("text/html")
         if request.path.startswith(MACHINE_PATHS) and response.status_code >= 400 and is_page:
@@ -73,6 +75,8 @@ def as_refusal(error: Exception) -> errors.Refusal | None:
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=str(error))
         return errors.Unavailable("The database does not answer; try again.")
+    if isinstance(error, DataError | UnicodeError | RecursionError):
+        return errors.BadRequest("A value of the request cannot be stored: too large, too deep or no valid text.")
     if isinstance(error, Http404):
         return errors.NotFound("resource not found")
     if isinstance(error, PermissionDenied | drf.PermissionDenied):
@@ -87,6 +91,8 @@ def as_refusal(error: Exception) -> errors.Refusal | None:
 
 
 def _from_drf(error: drf.APIException) -> errors.Refusal:
+    if isinstance(error, drf.ValidationError):
+        return errors.Unprocessable(_words(error.detail))
     refusal = errors.Refusal(_words(error.detail))
     refusal.status = error.status_code
     return refusal

@@ -1,7 +1,48 @@
-"""URLs of this room."""
+"""/projects and below, /repositories, /robots; the longest paths first, for repository names hold slashes."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path, register_converter
 
-urlpatterns: list[URLPattern] = []
+from core.api.converters import RepositoryConverter
+from projects.api.artifacts import Accessories, Artifacts
+from projects.api.members import Members
+from projects.api.projects import OneProject, Projects
+from projects.api.repositories import AllRepositories, Repositories
+from projects.api.robots import Robots
+from projects.api.tags import Tags
+
+register_converter(RepositoryConverter, "repository")
+
+_PROJECT = "projects/<str:project_name_or_id>"
+_REPOSITORIES = "projects/<str:project_name>/repositories"
+_ARTIFACTS = f"{_REPOSITORIES}/<repository:repository_name>/artifacts"
+_ARTIFACT = f"{_ARTIFACTS}/<str:reference>"
+
+urlpatterns = [
+    path("projects", Projects.as_view({"get": "list", "post": "create", "head": "exists"})),
+    path(_PROJECT, OneProject.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path(f"{_PROJECT}/_deletable", OneProject.as_view({"get": "deletable"})),
+    path(f"{_PROJECT}/summary", OneProject.as_view({"get": "summary"})),
+    path(f"{_PROJECT}/members", Members.as_view({"get": "list", "post": "create"})),
+    path(
+        f"{_PROJECT}/members/<int:member_id>",
+        Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path("robots", Robots.as_view({"get": "list", "post": "create"})),
+    path(
+        "robots/<int:robot_id>",
+        Robots.as_view({"get": "retrieve", "put": "update", "patch": "refresh", "delete": "destroy"}),
+    ),
+    path("repositories", AllRepositories.as_view({"get": "list"})),
+    path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
+    path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),
+    path(f"{_ARTIFACT}/tags", Tags.as_view({"get": "list", "post": "create"})),
+    path(f"{_ARTIFACT}/accessories", Accessories.as_view({"get": "list"})),
+    path(_ARTIFACT, Artifacts.as_view({"get": "retrieve", "delete": "destroy"})),
+    path(_ARTIFACTS, Artifacts.as_view({"get": "list"})),
+    path(
+        f"{_REPOSITORIES}/<repository:repository_name>",
+        Repositories.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+]

@@ -1,7 +1,17 @@
-"""URLs of this room."""
+"""/users, in the order of Harbor's documentation."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from rbac.api.users import CurrentUser, OneUser, Users, UserSearch
+
+urlpatterns = [
+    path("users", Users.as_view({"get": "list", "post": "create"})),
+    path("users/current", CurrentUser.as_view({"get": "retrieve"})),
+    path("users/current/permissions", CurrentUser.as_view({"get": "permissions"})),
+    path("users/search", UserSearch.as_view({"get": "list"})),
+    path("users/<int:user_id>", OneUser.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path("users/<int:user_id>/password", OneUser.as_view({"put": "password"})),
+    path("users/<int:user_id>/sysadmin", OneUser.as_view({"put": "sysadmin"})),
+]

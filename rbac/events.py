@@ -1,0 +1,61 @@
+"""What happens to accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountEvent(Event):
+    """Something that happened to a user or robot."""
+
+    account: str
+    detail: str = ""
+
+    @property
+    def resource(self) -> str:
+        return self.account
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserCreated(AccountEvent):
+    topic = "CREATE_USER"
+    operation = "create"
+    resource_type = "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserUpdated(AccountEvent):
+    topic = "UPDATE_USER"
+    operation = "update"
+    resource_type = "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserDeleted(AccountEvent):
+    topic = "DELETE_USER"
+    operation = "delete"
+    resource_type = "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotCreated(AccountEvent):
+    topic = "CREATE_ROBOT"
+    operation = "create"
+    resource_type = "robot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotUpdated(AccountEvent):
+    topic = "UPDATE_ROBOT"
+    operation = "update"
+    resource_type = "robot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotDeleted(AccountEvent):
+    topic = "DELETE_ROBOT"
+    operation = "delete"
+    resource_type = "robot"
