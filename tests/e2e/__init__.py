@@ -1,0 +1,1 @@
+"""The whole platform, as `make up` starts it, tried from outside."""

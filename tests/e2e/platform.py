@@ -1,0 +1,157 @@
+"""A platform of the tests' own, started by the same program as `make up`, on a free port in its own folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+PROJECT = Path(__file__).resolve().parents[2]
+PASSWORD = "Story12345"
+PROGRAMS = ("postgres", "redis", "registry", "core", "worker", "beat", "nginx")
+
+
+@dataclass
+class Platform:
+    """A running platform and what a test wants to do with it."""
+
+    var: Path
+    port: int
+    extra: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def host(self) -> str:
+        return f"localhost:{self.port}"
+
+    @property
+    def admin(self) -> tuple[str, str]:
+        return "admin", (self.var / "secrets" / "admin-password").read_text().strip()
+
+    def command(self, name: str) -> subprocess.CompletedProcess[str]:
+        """Run `up`, `down` or `status`, as make does."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("WHARF_", "DJANGO_"))}
+        environment = {**inherited, "WHARF_VAR": str(self.var), "WHARF_PORT": str(self.port), **self.extra}
+        return subprocess.run(
+            ["bash", str(PROJECT / "deploy" / "bootstrap.sh"), name],
+            env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+
+    def up(self) -> str:
+        result = self.command("up")
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def down(self) -> None:
+        result = self.command("down")
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """manage.py inside the platform."""
+        sys.path.insert(0, str(PROJECT))
+        from deploy.stack.layout import Layout  # only where the stack's own code is needed
+
+        layout = Layout(self.var, "wharf")
+        environment = {**layout.environment(), "WHARF_EXTERNAL_URL": self.url, **self.extra}
+        command = layout.as_user(
+            str(layout.venv / "bin" / "python"), str(layout.app / "manage.py"), *words, environment=environment
+        )
+        return subprocess.run(command, cwd=layout.app, capture_output=True, text=True, timeout=300)
+
+    def control(self, *words: str) -> str:
+        """supervisorctl."""
+        program = [str(self.var / "venv" / "bin" / "supervisorctl"), "-c", str(self.var / "etc" / "supervisord.conf")]
+        return subprocess.run(
+            ["runuser", "-u", "wharf", "--", *program, *words], capture_output=True, text=True, cwd="/"
+        ).stdout
+
+    def pid(self, program: str) -> int:
+        """The process now running as this program; 0 while it is being restarted."""
+        text = self.control("pid", program).strip()
+        return int(text) if text.isdecimal() else 0
+
+    def kill(self, program: str, signal_number: int = signal.SIGKILL) -> None:
+        pid = self.pid(program)
+        if pid:
+            os.kill(pid, signal_number)
+
+    def stop(self, program: str) -> None:
+        self.control("stop", program)
+
+    def start(self, program: str) -> None:
+        self.control("start", program)
+
+    def wait_healthy(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if requests.get(f"{self.url}/api/v2.0/health", timeout=5).json()["status"] == "healthy":
+                    return
+            except (requests.RequestException, ValueError):
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"not healthy: {self.control('status')}\n{self.log('core')}")
+
+    def log(self, program: str) -> str:
+        return (self.var / "log" / f"{program}.log").read_text(errors="replace")[-3000:]
+
+    # --- the API ------------------------------------------------------------------------------------------
+    def api(self, method: str, path: str, user: tuple[str, str] | None = None, **options: Any) -> requests.Response:
+        return requests.request(method, f"{self.url}/api/v2.0{path}", auth=user, timeout=60, **options)
+
+    def make_user(self, name: str) -> tuple[str, str]:
+        body = {"username": name, "password": PASSWORD, "email": f"{name}@example.com", "realname": name}
+        answer = self.api("POST", "/users", self.admin, json=body)
+        assert answer.status_code in (201, 409), answer.text
+        return name, PASSWORD
+
+    def make_project(self, name: str, owner: tuple[str, str], *, public: bool = False) -> str:
+        body = {"project_name": name, "metadata": {"public": str(public).lower()}}
+        answer = self.api("POST", "/projects", owner, json=body)
+        assert answer.status_code in (201, 409), answer.text
+        return name
+
+    def add_member(self, project: str, owner: tuple[str, str], name: str, role: int) -> None:
+        body = {"role_id": role, "member_user": {"username": name}}
+        answer = self.api("POST", f"/projects/{project}/members", owner, json=body)
+        assert answer.status_code in (201, 409), answer.text
+
+    def make_robot(self, project: str, owner: tuple[str, str], name: str, *actions: str, **more: Any) -> dict[str, Any]:
+        access = [{"resource": "repository", "action": action} for action in actions]
+        permissions = [{"kind": "project", "namespace": project, "access": access}]
+        body = {"name": name, "level": "project", "duration": 30, "permissions": permissions, **more}
+        answer = self.api("POST", "/robots", owner, json=body)
+        assert answer.status_code == 201, answer.text
+        robot: dict[str, Any] = answer.json()
+        return robot
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_platform(var: Path | None = None, **extra: str) -> Platform:
+    """A platform that is not started yet. Its folder is one that the service user can enter."""
+    folder = var or Path(tempfile.mkdtemp(prefix="wharf-e2e-")) / "var"
+    folder.parent.chmod(0o755)
+    return Platform(var=folder, port=free_port(), extra=extra)
+
+
+def remove(platform: Platform) -> None:
+    platform.command("down")
+    shutil.rmtree(platform.var.parent, ignore_errors=True)
