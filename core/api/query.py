@@ -6,17 +6,18 @@ else is ignored, as in Harbor, so that no other column can be asked about. `defa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
 from django.core.exceptions import FieldError, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, Q, QuerySet
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
 from core import errors
+from core.api.json import is_true
 
 
 class HarborQuery(BaseFilterBackend):
@@ -24,17 +25,19 @@ class HarborQuery(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         fields: Mapping[str, str] = getattr(view, "filter_fields", {})
+        booleans = {column.name for column in queryset.model._meta.fields if isinstance(column, BooleanField)}
         try:
-            filtered = queryset.filter(parse_q(request.query_params.get("q", ""), fields))
+            filtered = queryset.filter(parse_q(request.query_params.get("q", ""), fields, booleans))
         except (FieldError, ValidationError, ValueError, TypeError) as error:
             raise errors.BadRequest("the value of q does not fit its key") from error
         return filtered.order_by(*parse_sort(request.query_params.get("sort", ""), fields, view.default_sort))
 
 
-def parse_q(text: str, fields: Mapping[str, str]) -> Q:
+def parse_q(text: str, fields: Mapping[str, str], booleans: Container[str] = ()) -> Q:
     """The filter that `k=v,k=v` asks for.
 
-    Forms of a value: exact, `~fuzzy`, `[min~max]`, `{any of}`, `(all of)`; a leading backslash escapes.
+    Forms of a value: exact, `~fuzzy`, `[min~max]`, `{any of}`, `(all of)`; a leading backslash escapes. Columns
+    of `booleans` take true or false.
     Raises BadRequest for anything else.
     """
     wanted = Q()
@@ -43,7 +46,8 @@ def parse_q(text: str, fields: Mapping[str, str]) -> Q:
         if not equals or not key or not value:
             raise errors.BadRequest('the query string must contain "=" and the key/value cannot be empty')
         if key in fields:
-            wanted &= _condition(fields[key], value)
+            field = fields[key]
+            wanted &= Q(**{field: is_true(value)}) if field in booleans else _condition(field, value)
     return wanted
 
 

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api import json
+from core.api.text import Text
 from projects import members
 from projects.api.parents import InProject
 from projects.models import Member
@@ -20,14 +21,14 @@ from rbac.roles import Role
 
 class MemberUser(serializers.Serializer[Any]):
     user_id = serializers.IntegerField(required=False, min_value=1)
-    username = serializers.CharField(required=False, max_length=255)
+    username = Text(required=False, max_length=255)
 
 
 class MemberGroup(serializers.Serializer[Any]):
     id = serializers.IntegerField(required=False, min_value=1)
-    group_name = serializers.CharField(required=False, max_length=255)
+    group_name = Text(required=False, max_length=255)
     group_type = serializers.IntegerField(required=False)
-    ldap_group_dn = serializers.CharField(required=False, max_length=512)
+    ldap_group_dn = Text(required=False, max_length=512)
 
 
 class MemberForm(serializers.Serializer[Any]):

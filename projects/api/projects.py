@@ -12,6 +12,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from core import errors
 from core.api import json
+from core.api.text import Text
 from projects import projects, quotas
 from projects.api.parents import InProject
 from projects.models import Member, Project, Quota, Repository
@@ -23,7 +24,7 @@ from rbac.roles import BY_POWER, Role
 
 
 class ProjectForm(serializers.Serializer[Any]):
-    project_name = serializers.CharField(max_length=1024)
+    project_name = Text(max_length=1024)
     public = serializers.BooleanField(required=False, allow_null=True)
     metadata = serializers.DictField(required=False, allow_null=True)
     storage_limit = serializers.IntegerField(required=False, allow_null=True, min_value=-1, max_value=2**62)

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from core.api import json
+from core.api.text import Text
 from projects import repositories
 from projects.api.parents import InProject
 from projects.models import Artifact, Project, Repository
@@ -31,7 +32,7 @@ NEWEST_FIRST = ("-created", "-pk")
 
 
 class Description(serializers.Serializer[Any]):
-    description = serializers.CharField(max_length=65536, required=False, allow_blank=True, default="")
+    description = Text(max_length=65536, required=False, allow_blank=True, default="")
 
 
 def as_json(repository: Repository) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from core import errors
 from core.api import json
+from core.api.text import Text
 from projects.models import Project
 from rbac import robots
 from rbac.access import allowed
@@ -23,22 +24,22 @@ from rbac.permissions import SIGNED_IN
 
 
 class AccessForm(serializers.Serializer[Any]):
-    resource = serializers.CharField(max_length=64)
-    action = serializers.CharField(max_length=64)
+    resource = Text(max_length=64)
+    action = Text(max_length=64)
     effect = serializers.ChoiceField(choices=["allow"], required=False)
 
 
 class PermissionForm(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=["system", "project"])
-    namespace = serializers.CharField(max_length=255)
+    namespace = Text(max_length=255)
     access = AccessForm(many=True)
 
 
 class RobotForm(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=600)
+    name = Text(max_length=600)
     level = serializers.ChoiceField(choices=["system", "project"])
-    description = serializers.CharField(max_length=1024, required=False, allow_blank=True, default="")
-    secret = serializers.CharField(max_length=1024, required=False, allow_blank=True, default="")
+    description = Text(max_length=1024, required=False, allow_blank=True, default="")
+    secret = Text(max_length=1024, required=False, allow_blank=True, default="")
     duration = serializers.IntegerField(min_value=-1, max_value=36500)
     disable = serializers.BooleanField(required=False, default=False)
     permissions = PermissionForm(many=True)
@@ -50,7 +51,7 @@ class RobotForm(serializers.Serializer[Any]):
 
 
 class SecretForm(serializers.Serializer[Any]):
-    secret = serializers.CharField(max_length=1024, required=False, allow_blank=True, default="")
+    secret = Text(max_length=1024, required=False, allow_blank=True, default="")
 
 
 def as_json(robot: Robot) -> dict[str, Any]:

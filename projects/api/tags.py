@@ -10,13 +10,14 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api import json
+from core.api.text import Text
 from projects import tags
 from projects.api.parents import InProject
 from projects.models import Tag
 
 
 class NewTag(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=1024)
+    name = Text(max_length=1024)
 
 
 def as_json(tag: Tag) -> dict[str, Any]:

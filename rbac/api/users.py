@@ -12,6 +12,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from core import configuration, errors
 from core.api import json
+from core.api.text import Text
 from rbac import roles, users
 from rbac.access import allowed
 from rbac.authentication import actor_of
@@ -20,22 +21,22 @@ from rbac.permissions import SIGNED_IN
 
 
 class UserCreation(serializers.Serializer[Any]):
-    username = serializers.CharField(max_length=255)
-    password = serializers.CharField(max_length=1024, trim_whitespace=False)
+    username = Text(max_length=255)
+    password = Text(max_length=1024)
     email = serializers.EmailField(max_length=255, required=False, allow_blank=True, default="")
-    realname = serializers.CharField(max_length=255, required=False, allow_blank=True, default="")
-    comment = serializers.CharField(max_length=255, required=False, allow_blank=True, default="")
+    realname = Text(max_length=255, required=False, allow_blank=True, default="")
+    comment = Text(max_length=255, required=False, allow_blank=True, default="")
 
 
 class UserProfile(serializers.Serializer[Any]):
     email = serializers.EmailField(max_length=255, required=False, allow_blank=True)
-    realname = serializers.CharField(max_length=255, required=False, allow_blank=True)
-    comment = serializers.CharField(max_length=255, required=False, allow_blank=True)
+    realname = Text(max_length=255, required=False, allow_blank=True)
+    comment = Text(max_length=255, required=False, allow_blank=True)
 
 
 class PasswordChange(serializers.Serializer[Any]):
-    old_password = serializers.CharField(max_length=1024, required=False, allow_blank=True, trim_whitespace=False)
-    new_password = serializers.CharField(max_length=1024, trim_whitespace=False)
+    old_password = Text(max_length=1024, required=False, allow_blank=True)
+    new_password = Text(max_length=1024)
 
 
 class SysadminFlag(serializers.Serializer[Any]):
