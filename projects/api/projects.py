@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, Q, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from core.api.text import Text
 from projects import projects, quotas
 from projects.api.parents import InProject
 from projects.models import Member, Project, Quota, Repository
+from projects.models.project import ProjectQuerySet
 from rbac.access import allowed
 from rbac.authentication import actor_of
 from rbac.models import User
@@ -36,7 +37,7 @@ class ProjectChange(serializers.Serializer[Any]):
 
 
 def as_json(project: Project, actor: Any) -> dict[str, Any]:
-    """Harbor's Project; the row must come from `counted`."""
+    """Harbor's Project; the row must come from `with_repository_count` and know its `owner_name`."""
     known = vars(project)
     roles = sorted({Role(role) for role in known.get("my_roles", ())}, key=BY_POWER.index)
     return json.without_empty(
@@ -55,18 +56,6 @@ def as_json(project: Project, actor: Any) -> dict[str, Any]:
         },
         keep=("repo_count",),
     )
-
-
-def counted(rows: QuerySet[Project]) -> QuerySet[Project]:
-    """Projects with their owner's name and number of repositories."""
-    repositories = (
-        Repository.objects.filter(project=OuterRef("pk"), deleted__isnull=True)
-        .order_by()
-        .values("project")
-        .annotate(number=Count("pk"))
-        .values("number")
-    )
-    return rows.annotate(owner_name=F("owner__username"), repo_count=Subquery(repositories))
 
 
 def with_roles(rows: list[Project], actor: Any) -> list[Project]:
@@ -98,7 +87,7 @@ class Projects(GenericViewSet[Project]):
     queryset = Project.objects.none()
 
     def get_queryset(self) -> QuerySet[Project]:
-        rows: QuerySet[Project] = Project.objects.visible_to(actor_of(self.request))
+        rows: ProjectQuerySet = Project.objects.visible_to(actor_of(self.request))
         query = self.request.query_params
         if name := query.get("name"):
             rows = rows.filter(name__icontains=name)
@@ -106,7 +95,7 @@ class Projects(GenericViewSet[Project]):
             rows = rows.filter(public=json.is_true(query["public"]))
         if owner := query.get("owner"):
             rows = rows.filter(owner__username=owner)
-        return counted(rows)
+        return _with_owner(rows)
 
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
@@ -148,7 +137,7 @@ class OneProject(InProject):
     queryset = Project.objects.none()
 
     def retrieve(self, request: Request, **_: Any) -> Response:
-        row = counted(Project.objects.filter(pk=self.get_project().pk)).get()
+        row = _with_owner(Project.objects.filter(pk=self.get_project().pk)).get()
         return Response(as_json(with_roles([row], self.actor)[0], self.actor))
 
     def update(self, request: Request, **_: Any) -> Response:
@@ -183,6 +172,10 @@ class OneProject(InProject):
             hard = quota.hard if quota else Quota.UNLIMITED
             body["quota"] = {"hard": {"storage": hard}, "used": {"storage": quotas.usage(project=project)}}
         return Response(body)
+
+
+def _with_owner(rows: ProjectQuerySet) -> QuerySet[Project]:
+    return rows.with_repository_count().annotate(owner_name=F("owner__username"))
 
 
 _COUNTS = {

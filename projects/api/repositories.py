@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +13,7 @@ from core.api import json
 from core.api.text import Text
 from projects import repositories
 from projects.api.parents import InProject
-from projects.models import Artifact, Project, Repository
+from projects.models import Project, Repository
 from rbac.access import allowed
 from rbac.authentication import actor_of
 from rbac.models import Robot
@@ -36,7 +35,7 @@ class Description(serializers.Serializer[Any]):
 
 
 def as_json(repository: Repository) -> dict[str, Any]:
-    """Harbor's Repository; the row must come from `counted`."""
+    """Harbor's Repository; the row must come from `with_artifact_count`."""
     return json.without_empty(
         {
             "id": repository.pk,
@@ -52,19 +51,6 @@ def as_json(repository: Repository) -> dict[str, Any]:
     )
 
 
-def counted(rows: QuerySet[Repository]) -> QuerySet[Repository]:
-    """Repositories with the number of artifacts that their lists show."""
-    listed = (
-        Artifact.objects.listed()
-        .filter(repository=OuterRef("pk"))
-        .order_by()
-        .values("repository")
-        .annotate(number=Count("pk"))
-        .values("number")
-    )
-    return rows.annotate(artifact_count=Subquery(listed))
-
-
 class AllRepositories(GenericViewSet[Repository]):
     """Every repository that the caller may know of."""
 
@@ -78,7 +64,7 @@ class AllRepositories(GenericViewSet[Repository]):
         visible = Project.objects.visible_to(actor)
         if isinstance(actor, Robot):
             visible = [project.pk for project in visible if allowed(actor, "repository", "list", project)]  # type: ignore[assignment]
-        rows = counted(Repository.objects.live().filter(project__in=visible))
+        rows = Repository.objects.live().filter(project__in=visible).with_artifact_count()
         page = self.paginate_queryset(self.filter_queryset(rows)) or []
         return self.get_paginated_response([as_json(row) for row in page])
 
@@ -92,12 +78,12 @@ class Repositories(InProject):
     queryset = Repository.objects.none()
 
     def list(self, request: Request, **_: Any) -> Response:
-        rows = counted(Repository.objects.live().filter(project=self.get_project()))
+        rows = Repository.objects.live().filter(project=self.get_project()).with_artifact_count()
         page = self.paginate_queryset(self.filter_queryset(rows)) or []
         return self.get_paginated_response([as_json(row) for row in page])
 
     def retrieve(self, request: Request, **_: Any) -> Response:
-        return Response(as_json(counted(Repository.objects.filter(pk=self.get_repository().pk)).get()))
+        return Response(as_json(Repository.objects.filter(pk=self.get_repository().pk).with_artifact_count().get()))
 
     def update(self, request: Request, **_: Any) -> Response:
         form = Description(data=request.data)
