@@ -214,8 +214,12 @@ class BlobUnknown(NotFound):
     code = "BLOB_UNKNOWN"
 
 
-class BlobReferenced(Denied):
+class BlobReferenced(Refusal):
     """A manifest of this repository refers to the blob; delete that first."""
+
+    # The OCI specification knows 202, 404 and 405 for the deletion of a blob.
+    status = 405
+    code = "UNSUPPORTED"
 
 
 class UploadInvalid(Refusal):

@@ -8,7 +8,7 @@ from functools import cached_property
 from django.http import HttpRequest
 
 from core import errors
-from core.oci import Reference, RepositoryName
+from core.oci import Reference, RepositoryName, parse_digest
 from core.store.signing import Token
 from projects.models import Project, Repository
 from rbac.access import Actor
@@ -32,7 +32,19 @@ class Operation:
 
     @property
     def reference(self) -> Reference:
-        return Reference.parse(self.rest["reference"])
+        """The tag or digest of the path."""
+        try:
+            return Reference.parse(self.rest["reference"])
+        except errors.DigestUnsupported as unsupported:
+            raise self._absent(errors.ManifestUnknown, unsupported) from unsupported
+
+    @property
+    def digest(self) -> str:
+        """The blob's digest in the path."""
+        try:
+            return parse_digest(self.rest["digest"])
+        except errors.DigestUnsupported as unsupported:
+            raise self._absent(errors.BlobUnknown, unsupported) from unsupported
 
     @cached_property
     def project(self) -> Project:
@@ -59,6 +71,11 @@ class Operation:
     def is_for(self, project_id: int) -> bool:
         """Whether the token was given for this very project; a later one of the same name is a stranger."""
         return bool(self.token.claims.get("projects", {}).get(self.name.project if self.name else "") == project_id)
+
+    def _absent(self, absent: type[errors.Refusal], unsupported: errors.DigestUnsupported) -> errors.Refusal:
+        """What cannot be stored here cannot be here: asked for, it is unknown; sent, it is refused."""
+        is_question = self.request.method in ("GET", "HEAD", "DELETE")
+        return absent(detail=unsupported.message) if is_question else unsupported
 
     def may(self, action: str) -> bool:
         return self.token.allows(self.repository_name, action)

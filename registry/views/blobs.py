@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponse
 from django.utils import timezone
 
-from core import errors, oci
+from core import errors
 from core.store import client
 from projects import links, repositories
 from projects.models import Blob, Repository, RepositoryBlob
@@ -14,7 +14,7 @@ from registry.operation import Operation
 
 def head(operation: Operation) -> HttpResponse:
     """200 with the size when the repository has the blob. A client that may push counts on it afterwards."""
-    digest = oci.parse_digest(operation.rest["digest"])
+    digest = operation.digest
     size = _size(operation, digest)
     if size is None:
         raise errors.BlobUnknown(detail=digest)
@@ -29,12 +29,12 @@ def head(operation: Operation) -> HttpResponse:
 
 def get(operation: Operation) -> HttpResponse:
     """nginx asks the registry first; what comes here the registry refused."""
-    raise errors.BlobUnknown(detail=oci.parse_digest(operation.rest["digest"]))
+    raise errors.BlobUnknown(detail=operation.digest)
 
 
 def delete(operation: Operation) -> HttpResponse:
     """202 when no manifest of the repository needs the blob."""
-    digest = oci.parse_digest(operation.rest["digest"])
+    digest = operation.digest
     links.delete_blob(repository=operation.repository, digest=digest)
     return HttpResponse(status=202)
 

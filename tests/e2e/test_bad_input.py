@@ -57,12 +57,21 @@ def test_an_encoded_slash_is_judged_as_a_slash(app: Repository, mallory: Client)
     assert app.client.call("GET", f"/v2/{encoded}/blobs/{digest}", scopes=app.scopes).status_code == 200
 
 
-@pytest.mark.parametrize("reference", ["-v1", ".v1", "a" * 129, "a+b", "sha256:abc", "sha512:" + "0" * 128, "md5:00"])
+@pytest.mark.parametrize("reference", ["-v1", ".v1", "a" * 129, "a+b", "sha256:abc"])
 def test_bad_references_are_refused(app: Repository, reference: str) -> None:
     for method in ("GET", "PUT"):
         answer = app.call(method, f"manifests/{reference}", data=b"{}", headers={"Content-Type": OCI_MANIFEST})
         assert answer.status_code == 400
         assert code_of(answer) in ("TAG_INVALID", "DIGEST_INVALID", "UNSUPPORTED")
+
+
+@pytest.mark.parametrize("digest", ["sha512:" + "0" * 128, "md5:00"])
+def test_what_cannot_be_stored_is_unknown_when_asked_for_and_refused_when_sent(app: Repository, digest: str) -> None:
+    for kind, code in (("manifests", "MANIFEST_UNKNOWN"), ("blobs", "BLOB_UNKNOWN")):
+        asked = app.call("GET", f"{kind}/{digest}")
+        assert (asked.status_code, code_of(asked)) == (404, code)
+    sent = app.put_manifest(b"{}", digest)
+    assert (sent.status_code, code_of(sent)) == (400, "UNSUPPORTED")
 
 
 @pytest.mark.parametrize(
