@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from core.api import json
+from core.api.forms import Form, Text
+from core.api.resource import Resource
 from projects import repositories
 from projects.api.parents import InProject
 from projects.models import Artifact, Project, Repository
-from rbac.access import allowed
+from rbac.access import Actor, allowed
 from rbac.authentication import actor_of
 from rbac.models import Robot
 from rbac.permissions import EVERYBODY
 
 FILTER_FIELDS = {
     "name": "name",
-    "repository_id": "pk",
+    "repository_id": "id",
     "project_id": "project_id",
     "creation_time": "created",
     "update_time": "updated",
@@ -30,8 +30,8 @@ FILTER_FIELDS = {
 NEWEST_FIRST = ("-created", "-pk")
 
 
-class Description(serializers.Serializer[Any]):
-    description = serializers.CharField(max_length=65536, required=False, allow_blank=True, default="")
+class Description(Form):
+    description = Text(max_length=65536, default="")
 
 
 def as_json(repository: Repository) -> dict[str, Any]:
@@ -64,22 +64,16 @@ def counted(rows: QuerySet[Repository]) -> QuerySet[Repository]:
     return rows.annotate(artifact_count=Subquery(listed))
 
 
-class AllRepositories(GenericViewSet[Repository]):
-    """Every repository that the caller may know of."""
+class AllRepositories(Resource):
+    """Every repository that the caller may list."""
 
     resource = EVERYBODY
     filter_fields = FILTER_FIELDS
     default_sort = NEWEST_FIRST
-    queryset = Repository.objects.none()
 
     def list(self, request: Request) -> Response:
-        actor = actor_of(request)
-        visible = Project.objects.visible_to(actor)
-        if isinstance(actor, Robot):
-            visible = [project.pk for project in visible if allowed(actor, "repository", "list", project)]  # type: ignore[assignment]
-        rows = counted(Repository.objects.live().filter(project__in=visible))
-        page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        return self.get_paginated_response([as_json(row) for row in page])
+        rows = Repository.objects.live().filter(project__in=_listable(actor_of(request)))
+        return self.listing(counted(rows), as_json)
 
 
 class Repositories(InProject):
@@ -88,22 +82,26 @@ class Repositories(InProject):
     resource = "repository"
     filter_fields = FILTER_FIELDS
     default_sort = NEWEST_FIRST
-    queryset = Repository.objects.none()
 
     def list(self, request: Request, **_: Any) -> Response:
-        rows = counted(Repository.objects.live().filter(project=self.get_project()))
-        page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        return self.get_paginated_response([as_json(row) for row in page])
+        return self.listing(counted(Repository.objects.live().filter(project=self.get_project())), as_json)
 
     def retrieve(self, request: Request, **_: Any) -> Response:
         return Response(as_json(counted(Repository.objects.filter(pk=self.get_repository().pk)).get()))
 
     def update(self, request: Request, **_: Any) -> Response:
-        form = Description(data=request.data)
-        form.is_valid(raise_exception=True)
-        repositories.describe(repository=self.get_repository(), description=form.validated_data["description"])
-        return Response(status=200)
+        repository = self.get_repository()
+        repositories.describe(repository=repository, description=self.body(Description)["description"])
+        return self.done()
 
     def destroy(self, request: Request, **_: Any) -> Response:
         repositories.delete(repository=self.get_repository(), actor=self.actor)
-        return Response(status=200)
+        return self.done()
+
+
+def _listable(actor: Actor) -> QuerySet[Project] | list[int]:
+    """Projects whose repositories an actor may list: every role may, a robot only where its list says so."""
+    visible: QuerySet[Project] = Project.objects.visible_to(actor)
+    if not isinstance(actor, Robot):
+        return visible
+    return [project.pk for project in visible if allowed(actor, "repository", "list", project)]
