@@ -10,25 +10,37 @@ from rest_framework.test import APIClient
 from rbac.models import Robot, User
 from tests.factories import PASSWORD
 
-BASE = "/api/v2.0"
 
-
-class Api(APIClient):
-    """`Api(alice).get("/projects")`; without a user it is anonymous."""
+class Api:
+    """`Api(alice).get("/projects")`; without a user it is anonymous. Paths outside of the API begin with /api."""
 
     def __init__(self, actor: User | Robot | None = None, password: str = PASSWORD) -> None:
-        super().__init__(raise_request_exception=False)
+        self.client = APIClient(raise_request_exception=False)
         if actor is not None:
             pair = base64.b64encode(f"{actor.name}:{password}".encode()).decode()
-            self.credentials(HTTP_AUTHORIZATION=f"Basic {pair}")
+            self.client.credentials(HTTP_AUTHORIZATION=f"Basic {pair}")
 
-    def generic(self, method: str, path: str, *args: Any, **options: Any) -> Any:
-        return super().generic(
-            method, BASE + path if path.startswith("/") and "/api/" not in path else path, *args, **options
-        )
+    def get(self, path: str, data: Any = None, **headers: str) -> Any:
+        return self.client.get(_whole(path), data, **headers)
 
-    def _encode_data(self, data: Any, format: str | None = None, content_type: str | None = None) -> Any:
-        return super()._encode_data(data, format or (None if content_type else "json"), content_type)
+    def head(self, path: str, data: Any = None, **headers: str) -> Any:
+        return self.client.head(_whole(path), data, **headers)
+
+    def post(self, path: str, data: Any = None, **headers: str) -> Any:
+        return self.client.post(_whole(path), data, format="json", **headers)
+
+    def put(self, path: str, data: Any = None, **headers: str) -> Any:
+        return self.client.put(_whole(path), data, format="json", **headers)
+
+    def patch(self, path: str, data: Any = None, **headers: str) -> Any:
+        return self.client.patch(_whole(path), data, format="json", **headers)
+
+    def delete(self, path: str, data: Any = None, **headers: str) -> Any:
+        return self.client.delete(_whole(path), data, format="json", **headers)
+
+    def send(self, method: str, path: str, content: bytes = b"", content_type: str = "application/json") -> Any:
+        """Any method, any bytes."""
+        return self.client.generic(method, _whole(path), content, content_type)  # type: ignore[arg-type]
 
 
 def code(answer: Any) -> str:
@@ -36,3 +48,7 @@ def code(answer: Any) -> str:
     errors = answer.json()["errors"]
     assert len(errors) == 1
     return str(errors[0]["code"])
+
+
+def _whole(path: str) -> str:
+    return path if path.startswith("/api/") else f"/api/v2.0{path}"

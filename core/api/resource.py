@@ -25,6 +25,7 @@ class Resource(GenericViewSet[Any]):
     A subclass says what it guards: `resource`, and in `verbs` what actions of its own mean.
     """
 
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     verbs: ClassVar[Mapping[str, str]] = {}
     filter_fields: ClassVar[Mapping[str, str | Filter]] = {}
     """What `q` and `sort` may name: Harbor's name → our field. Nothing else can be reached."""
