@@ -20,22 +20,22 @@ class Api:
             pair = base64.b64encode(f"{actor.name}:{password}".encode()).decode()
             self.client.credentials(HTTP_AUTHORIZATION=f"Basic {pair}")
 
-    def get(self, path: str, data: Any = None, **headers: str) -> Any:
+    def get(self, path: str, data: Any = None, **headers: Any) -> Any:
         return self.client.get(_whole(path), data, **headers)
 
-    def head(self, path: str, data: Any = None, **headers: str) -> Any:
+    def head(self, path: str, data: Any = None, **headers: Any) -> Any:
         return self.client.head(_whole(path), data, **headers)
 
-    def post(self, path: str, data: Any = None, **headers: str) -> Any:
+    def post(self, path: str, data: Any = None, **headers: Any) -> Any:
         return self.client.post(_whole(path), data, format="json", **headers)
 
-    def put(self, path: str, data: Any = None, **headers: str) -> Any:
+    def put(self, path: str, data: Any = None, **headers: Any) -> Any:
         return self.client.put(_whole(path), data, format="json", **headers)
 
-    def patch(self, path: str, data: Any = None, **headers: str) -> Any:
+    def patch(self, path: str, data: Any = None, **headers: Any) -> Any:
         return self.client.patch(_whole(path), data, format="json", **headers)
 
-    def delete(self, path: str, data: Any = None, **headers: str) -> Any:
+    def delete(self, path: str, data: Any = None, **headers: Any) -> Any:
         return self.client.delete(_whole(path), data, format="json", **headers)
 
     def send(self, method: str, path: str, content: bytes = b"", content_type: str = "application/json") -> Any:

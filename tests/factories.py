@@ -46,7 +46,10 @@ def make_story() -> Story:
 
 def make_user(name: str = "", **facts: Any) -> User:
     name = name or f"user{next(_numbers)}"
-    return User.objects.create(**{"username": name, "email": f"{name}@example.com", "password": _hashed(), **facts})
+    user: User = User.objects.create(
+        **{"username": name, "email": f"{name}@example.com", "password": _hashed(), **facts}
+    )
+    return user
 
 
 def make_group(name: str = "crew", users: Iterable[User] = ()) -> Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from core import configuration, redis
+from core import configuration, health, redis
 from rbac import roles
 from rbac.permissions import EVERYBODY, SIGNED_IN, VERBS
 from tests.api import Api, code
@@ -137,6 +138,23 @@ def test_everybody_may_ask_how_the_platform_is() -> None:
     # No registry and no worker run with the tests.
     assert body["status"] == "unhealthy"
     assert Api().get("/api/version").json() == {"version": "v2.0"}
+
+
+def test_a_hanging_component_does_not_hold_up_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("database", "registry", "redis"):
+        monkeypatch.setitem(health.QUESTIONS, name, lambda: time.sleep(4))
+    began = time.monotonic()
+    components = {row["name"]: row for row in Api().get("/health").json()["components"]}
+    assert time.monotonic() - began < 3
+    assert components["database"] == {"name": "database", "status": "unhealthy", "error": "no answer in time"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accept", ["text/plain", "text/html", "nonsense", "application/json; indent=4"])
+def test_answers_are_json_whatever_is_accepted(accept: str) -> None:
+    assert Api().get("/ping", HTTP_ACCEPT=accept).status_code == 200
+    answer = Api().get("/projects?format=xml", HTTP_ACCEPT=accept)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
 
 
 def test_strangers_learn_less_of_the_system(story: Story) -> None:
