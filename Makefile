@@ -23,12 +23,10 @@ check: dev       ## format, lint, types, import contracts, migrations
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.check_migrations
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check
 test:            ## all tests, against real servers that they start themselves
-	@deploy/bootstrap.sh test-tools
-	$(BIN)/python -m pytest
+	@deploy/bootstrap.sh test
 torture:         ## the kill test for hours (KILLS=2000)
-	@deploy/bootstrap.sh test-tools
-	WHARF_TEST_KILLS=$(or $(KILLS),2000) $(BIN)/python -m pytest tests/e2e/test_kill.py -s
+	@WHARF_TEST_KILLS=$(or $(KILLS),2000) deploy/bootstrap.sh test tests/e2e/test_kill.py
 
 .PHONY: help up down status logs rotate-token-key dev check test torture

@@ -7,6 +7,11 @@ from django.urls import include, path, re_path
 from core.api import fallback
 from core.api.views import api_version
 
+handler400 = "web.views.errors.bad_request"
+handler403 = "web.views.errors.forbidden"
+handler404 = "web.views.errors.not_found"
+handler500 = "web.views.errors.failed"
+
 urlpatterns = [
     path("v2/", include("registry.urls")),
     path("service/", include("registry.token.urls")),

@@ -31,11 +31,21 @@ def store(*, repository: Repository, manifest: oci.Manifest, attempt: uuid.UUID)
         .exclude(attempt=attempt)
         .exists()
     )
-    _put(repository, manifest)
-    if others and not _is_whole(repository, manifest):
+    if not others:
+        _put(repository, manifest)
+    elif not _put_and_read_back(repository, manifest):
         time.sleep(SETTLE_SECONDS)
-        if not _is_whole(repository, manifest):
+        if not _put_and_read_back(repository, manifest):
             _mend(repository, manifest)
+
+
+def _put_and_read_back(repository: Repository, manifest: oci.Manifest) -> bool:
+    """Whether the registry has it after one try; while somebody else writes the same files it may fail or differ."""
+    try:
+        _put(repository, manifest)
+    except errors.StoreUnavailable:
+        return False
+    return _is_whole(repository, manifest)
 
 
 def _mend(repository: Repository, manifest: oci.Manifest) -> None:

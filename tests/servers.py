@@ -7,11 +7,8 @@ inherit the environment that the first process made.
 from __future__ import annotations
 
 import atexit
-import base64
-import datetime
 import os
 import pwd
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -20,10 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg2
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.secrets import make_secrets
 
 MARK = "WHARF_TEST_SERVERS"
 
@@ -51,33 +46,6 @@ def start() -> None:
         WHARF_STORE=f"file://{folder}/registry",
         # Playwright's fixtures run an event loop in the thread that Django's tests use.
         DJANGO_ALLOW_ASYNC_UNSAFE="true",
-    )
-
-
-def make_secrets(folder: Path) -> None:
-    """The secrets that `make up` would make, for tests without a running platform."""
-    (folder / "token").mkdir(parents=True)
-    for name in ("secret-key", "credential-key", "registry-http-secret", "admin-password"):
-        (folder / name).write_text(secrets.token_hex(32))
-    (folder / "fernet-key").write_text(base64.urlsafe_b64encode(os.urandom(32)).decode())
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wharf test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    (folder / "token" / "current.crt").write_bytes(pem)
-    (folder / "token" / "bundle.pem").write_bytes(pem)
-    (folder / "token" / "current.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 

@@ -1,7 +1,19 @@
-"""URLs of this room."""
+"""Pages."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
+from django.views.i18n import set_language
 
-urlpatterns: list[URLPattern] = []
+from web.views import artifacts, projects, repositories, signing
+
+app_name = "web"
+urlpatterns = [
+    path("", projects.index, name="projects"),
+    path("sign-in", signing.sign_in, name="sign-in"),
+    path("sign-out", signing.sign_out, name="sign-out"),
+    path("language", set_language, name="language"),
+    path("projects/<str:project_name>", repositories.index, name="repositories"),
+    path("projects/<str:project_name>/repositories/<path:name>/artifacts/<str:digest>", artifacts.one, name="artifact"),
+    path("projects/<str:project_name>/repositories/<path:name>", artifacts.index, name="artifacts"),
+]

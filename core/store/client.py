@@ -38,7 +38,8 @@ def put_manifest(*, repository: str, digest: str, content: bytes, media_type: st
 def get_manifest(*, repository: str, digest: str) -> bytes | None:
     """The bytes the registry has under this digest; None when it has none."""
     headers = {"Accept": ", ".join(oci.MANIFEST_TYPES)}
-    response = _request("GET", repository, f"manifests/{digest}", "pull", headers=headers)
+    # 500: its link or data are being written, or were left truncated by a crash.
+    response = _request("GET", repository, f"manifests/{digest}", "pull", headers=headers, tolerate_500=True)
     return response.content if response.status_code == 200 else None
 
 

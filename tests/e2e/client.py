@@ -46,7 +46,7 @@ class Image:
         return digest_of(self.manifest)
 
 
-def make_image(*layers: bytes, config: bytes | None = None, **more: Any) -> Image:
+def make_image(*layers: bytes, config: bytes | None = None, layer_type: str = OCI_LAYER, **more: Any) -> Image:
     """An OCI image of these layers (random ones when none are given)."""
     contents = layers or (os.urandom(2000), os.urandom(3000))
     configuration = config if config is not None else json.dumps(
@@ -56,7 +56,7 @@ def make_image(*layers: bytes, config: bytes | None = None, **more: Any) -> Imag
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": descriptor(configuration, OCI_CONFIG),
-        "layers": [descriptor(layer, OCI_LAYER) for layer in contents],
+        "layers": [descriptor(layer, layer_type) for layer in contents],
         **more,
     }
     blobs = {digest_of(content): content for content in (configuration, *contents)}

@@ -98,7 +98,7 @@ class Platform:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
-                if requests.get(f"{self.url}/api/v2.0/health", timeout=5).json()["status"] == "healthy":
+                if requests.get(f"{self.url}/api/v2.0/health", timeout=5).json().get("status") == "healthy":
                     return
             except (requests.RequestException, ValueError):
                 pass

@@ -1,0 +1,220 @@
+"""The kill test: programs are killed -9 at random moments while clients push; what was acknowledged must be whole.
+
+WHARF_TEST_KILLS says how many (50 at least; `make torture` takes thousands).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import requests
+
+from tests.e2e.client import Client, Image, make_image
+from tests.e2e.platform import Platform, new_platform, remove
+
+KILLS = max(50, int(os.environ.get("WHARF_TEST_KILLS", "50")))
+VICTIMS = ("core", "core-worker", "registry", "nginx", "redis", "postgres")
+PUSHERS = 4
+# Layers that all pushers share: concurrent uploads, links and re-pushes of the same content.
+SHARED = [bytes([number]) * 5000 for number in range(3)]
+
+
+@dataclass
+class Record:
+    """What the pushers did, seen from outside."""
+
+    acknowledged: dict[str, tuple[str, Image]] = field(default_factory=dict)
+    attempted: dict[str, tuple[str, Image]] = field(default_factory=dict)
+    in_manifest_put: set[int] = field(default_factory=set)
+    interrupted_puts: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Platform]:
+    """A platform of its own, which may be left in ruins."""
+    running = new_platform(WHARF_LOGIN_FAILURES_PER_MINUTE="1000")
+    try:
+        running.up()
+        yield running
+    finally:
+        remove(running)
+
+
+@pytest.fixture(scope="module")
+def record(victim: Platform) -> Record:
+    """Push and kill."""
+    victim.make_project("team", victim.admin)
+    record, stop = Record(), threading.Event()
+    pushers = [threading.Thread(target=_push_all, args=(victim, record, stop, number)) for number in range(PUSHERS)]
+    for pusher in pushers:
+        pusher.start()
+    kills, inside = _kill_all(victim, record)
+    stop.set()
+    for pusher in pushers:
+        pusher.join(120)
+    victim.wait_healthy()
+    print(
+        f"\nkill test: {sum(kills.values())} kills "
+        f"({', '.join(f'{name} {number}' for name, number in kills.items())}); "
+        f"{inside} while a manifest PUT was under way, {record.interrupted_puts} manifest PUTs failed; "
+        f"{len(record.acknowledged)} of {len(record.attempted)} pushes acknowledged; "
+        f"failures seen by clients: {dict(record.failures)}"
+    )
+    assert sum(kills.values()) >= KILLS
+    assert inside >= KILLS // 10, "too few kills hit a manifest PUT to prove anything"
+    return record
+
+
+def test_nothing_but_clean_errors_was_answered(record: Record) -> None:
+    assert record.problems == []
+
+
+def test_verify_finds_nothing_that_it_cannot_repair(victim: Platform, record: Record) -> None:
+    first = victim.manage("verify", "--repair")
+    print(f"\nkill test: verify --repair says: {first.stdout.strip().splitlines()[-1]}")
+    assert first.returncode == 0, first.stdout + first.stderr
+    second = victim.manage("verify", "--deep")
+    assert second.stdout.strip() == "0 disagreements, 0 repaired, 0 left", second.stdout
+
+
+def test_every_acknowledged_push_is_pullable_byte_by_byte(victim: Platform, record: Record) -> None:
+    client = Client(victim.url, victim.admin)
+    assert len(record.acknowledged) > KILLS
+    for tag, (name, image) in record.acknowledged.items():
+        pulled = client.repository(name).pull(tag)
+        assert pulled is not None, f"{name}:{tag} is lost"
+        assert (pulled.manifest, pulled.blobs) == (image.manifest, image.blobs)
+
+
+def test_no_push_is_half_there(victim: Platform, record: Record) -> None:
+    client = Client(victim.url, victim.admin)
+    unanswered = {tag: push for tag, push in record.attempted.items() if tag not in record.acknowledged}
+    there = 0
+    for tag, (name, image) in unanswered.items():
+        pulled = client.repository(name).pull(tag)
+        if pulled is not None:
+            there += 1
+            assert (pulled.manifest, pulled.blobs) == (image.manifest, image.blobs)
+    print(f"\nkill test: of {len(unanswered)} unacknowledged pushes {there} are wholly there, the others wholly not")
+
+
+def test_what_failed_can_be_pushed_again(victim: Platform, record: Record) -> None:
+    client = Client(victim.url, victim.admin)
+    unanswered = [push for tag, push in record.attempted.items() if tag not in record.acknowledged]
+    for number, (name, image) in enumerate(unanswered):
+        repository = client.repository(name)
+        repository.push(image, f"again-{number}")
+        pulled = repository.pull(f"again-{number}")
+        assert pulled is not None
+        assert pulled.blobs == image.blobs
+    assert victim.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
+
+
+# --- those who push ----------------------------------------------------------------------------------------
+def _push_all(platform: Platform, record: Record, stop: threading.Event, number: int) -> None:
+    chance = random.Random(number)
+    count = 0
+    while not stop.is_set():
+        count += 1
+        name = f"team/app{chance.randrange(3)}"
+        image = make_image(chance.choice(SHARED), os.urandom(chance.randrange(100, 200_000)))
+        tag = f"t{number}-{count}"
+        with record.lock:
+            record.attempted[tag] = (name, image)
+        try:
+            _push_once(platform, record, name, image, tag)
+        except (requests.RequestException, AssertionError) as error:
+            _note_failure(record, error)
+            time.sleep(0.05)
+
+
+def _push_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    repository = Client(platform.url, platform.admin, timeout=40).repository(name)
+    for content in image.blobs.values():
+        repository.push_blob(content)
+    me = threading.get_ident()
+    record.in_manifest_put.add(me)
+    try:
+        answer = repository.put_manifest(image.manifest, tag)
+    except requests.RequestException:
+        record.interrupted_puts += 1
+        raise
+    finally:
+        record.in_manifest_put.discard(me)
+    if answer.status_code != 201:
+        record.interrupted_puts += 1
+    assert answer.status_code == 201, (answer.status_code, answer.text)
+    with record.lock:
+        record.acknowledged[tag] = (name, image)
+
+
+def _note_failure(record: Record, error: Exception) -> None:
+    """Connections may break and 503 is fair; anything else is a bug."""
+    text = str(error)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        kind = str(error.response.status_code)
+    elif isinstance(error, AssertionError):
+        found = re.match(r"\((\d+)", text)
+        kind = found[1] if found else "assertion"
+    else:
+        kind = "connection"
+    with record.lock:
+        record.failures[kind] += 1
+        # An upload whose registry died may be unknown or out of step afterwards.
+        if kind not in ("503", "connection", "404", "416") or (kind != "connection" and "<html" in text):
+            record.problems.append(f"{kind}: {text[:300]}")
+
+
+# --- those who kill -----------------------------------------------------------------------------------------
+def _kill_all(platform: Platform, record: Record) -> tuple[Counter[str], int]:
+    """Kill at random moments, half of them as soon as a manifest PUT is under way."""
+    chance, kills, inside = random.Random(1), Counter[str](), 0
+    while sum(kills.values()) < KILLS:
+        victim = chance.choice(VICTIMS)
+        pid = _pid_of(platform, victim, chance)
+        time.sleep(chance.uniform(0.0, 0.8))
+        if chance.random() < 0.6:
+            _wait_for_manifest_put(record)
+        busy = bool(record.in_manifest_put)
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            continue
+        kills[victim] += 1
+        inside += busy
+        # Let it come back, or nobody would ever get as far as a manifest.
+        _wait_for_an_acknowledgement(record)
+    return kills, inside
+
+
+def _pid_of(platform: Platform, victim: str, chance: random.Random) -> int:
+    pid = platform.pid(victim.partition("-")[0])
+    if victim == "core-worker" and pid:
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            workers = children.read().split()
+        return int(chance.choice(workers)) if workers else pid
+    return pid or 2**22 + 1
+
+
+def _wait_for_manifest_put(record: Record) -> None:
+    deadline = time.monotonic() + 3
+    while not record.in_manifest_put and time.monotonic() < deadline:
+        time.sleep(0.0005)
+
+
+def _wait_for_an_acknowledgement(record: Record) -> None:
+    before = len(record.acknowledged)
+    deadline = time.monotonic() + 15
+    while len(record.acknowledged) < before + 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
