@@ -14,7 +14,6 @@ from core.models import Setting
 DEFAULTS: dict[str, Any] = {
     "project_creation_restriction": "everyone",
     "read_only": False,
-    "robot_token_duration": 30,
     "self_registration": False,
     "storage_per_project": -1,
 }

@@ -48,7 +48,7 @@ def update(
     project: Project | None,
     permissions: Permissions,
     description: str,
-    duration: int,
+    duration: int | None,
     disable: bool,
     actor: Actor,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from core import configuration, errors, oci
+from core import errors, oci
 from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import credentials, roles
@@ -79,21 +79,24 @@ def update(
     robot: Robot,
     permissions: Permissions,
     description: str,
-    duration_days: int,
+    duration_days: int | None,
     disabled: bool,
     project: Place | None,
     places: Places,
     actor: Actor,
 ) -> None:
-    """Change everything but the name and the level. Only what a permission list gains must be the actor's own."""
-    days = _checked_duration(duration_days)
+    """Change everything but the name and the level; without a duration the expiry stays.
+
+    Only what a permission list gains must be the actor's own.
+    """
+    days = None if duration_days is None else _checked_duration(duration_days)
     check_permissions(project=project, permissions=permissions)
     with _changing(robot) as row:
         check_grant(permissions=permissions, places=places, actor=actor, known=row.permissions)
         row.permissions = list(permissions)
         row.description = description
         row.disabled = disabled
-        if days != row.duration_days:
+        if days is not None and days != row.duration_days:
             row.duration_days = days
             row.expires = _expiry(row.created, days)
         row.save()
@@ -176,10 +179,9 @@ def _has(actor: Actor, places: Places, kind: str, namespace: str, resource: str,
 
 
 def _checked_duration(days: int) -> int:
-    if days != NEVER and not 0 <= days <= DAYS_MOST:
-        raise errors.BadRequest(f"bad request error duration input: {days}")
-    # Harbor's default for who does not say.
-    return days or int(configuration.get("robot_token_duration"))
+    if days != NEVER and not 0 < days <= DAYS_MOST:
+        raise errors.BadRequest(f"bad request error duration input: {days}, it must be -1 (never) or a positive number")
+    return days
 
 
 def _expiry(created: datetime, days: int) -> datetime | None:

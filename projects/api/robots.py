@@ -41,7 +41,7 @@ class RobotForm(Form):
     level = serializers.ChoiceField(choices=Robot.Level.values)
     description = Text(max_length=1024, default="")
     secret = Text(default="")
-    duration = Whole(default=0)
+    duration = Whole(required=False)
     disable = Flag(default=False)
     permissions = PermissionForm(many=True, default=list)
 
@@ -99,6 +99,8 @@ class Robots(Resource):
     def create(self, request: Request) -> Response:
         given = {**self._given}
         given.pop("level")
+        # Go's zero, which is no duration.
+        given.setdefault("duration", 0)
         robot, secret = robots.create(project=self.get_project(), actor=actor_of(request), **given)
         body = {
             "id": robot.pk,
@@ -118,6 +120,7 @@ class Robots(Resource):
             raise errors.BadRequest("cannot update the level or name of robot")
         # Secrets have an operation of their own.
         given.pop("secret")
+        given.setdefault("duration", None)
         robots.update(robot=robot, project=self.get_project(), actor=actor_of(request), **given)
         return self.done()
 
@@ -159,10 +162,10 @@ class Robots(Resource):
     def _project_given(self) -> Project | None:
         if self._given["level"] == Robot.Level.SYSTEM:
             return None
-        names = accounts.places_named(self._given["permissions"])
-        if len(names) != 1 or len(self._given["permissions"]) != 1:
+        permissions = self._given["permissions"]
+        if len(permissions) != 1 or permissions[0]["kind"] != "project":
             raise errors.BadRequest("bad request permission: a project's robot has exactly one, for its own project")
-        name = names.pop()
+        name = permissions[0]["namespace"]
         return _known(Project.objects.live().filter(name=name).first(), name, self.request)
 
     @cached_property

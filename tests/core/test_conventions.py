@@ -13,8 +13,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from core import configuration, health, redis
 from rbac import roles
 from rbac.permissions import EVERYBODY, SIGNED_IN, VERBS
-from tests.api import Api, code
-from tests.factories import Story, make_user
+from tests.rest import Api, code
+from tests.rows import Story, make_user
 
 
 def operations() -> Iterator[tuple[str, Any, str | None]]:

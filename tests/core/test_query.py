@@ -10,8 +10,8 @@ import pytest
 from core import errors
 from core.api.query import AllOf, AnyOf, Condition, Exact, Fuzzy, Range, parse
 from rbac.models import User
-from tests.api import Api, code
-from tests.factories import make_user
+from tests.rest import Api, code
+from tests.rows import make_user
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from projects.models import Artifact, AuditLog, Repository, Tag
-from tests.api import Api, code
-from tests.factories import Story, make_artifact, make_index, make_project, make_repository, make_robot, make_tag
+from tests.rest import Api, code
+from tests.rows import Story, make_artifact, make_index, make_project, make_repository, make_robot, make_tag
 
 REPOSITORIES = "/projects/team/repositories"
 APP = f"{REPOSITORIES}/app"

@@ -8,8 +8,8 @@ import pytest
 
 from projects.models import Member
 from rbac.roles import Role
-from tests.api import Api
-from tests.factories import Story, add_member, make_group, make_project, make_user
+from tests.rest import Api
+from tests.rows import Story, add_member, make_group, make_project, make_user
 
 MEMBERS = "/projects/team/members"
 

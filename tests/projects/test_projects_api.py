@@ -11,8 +11,8 @@ from core import configuration
 from projects.models import Member, Project
 from rbac.models import Robot
 from rbac.roles import Role
-from tests.api import Api, code
-from tests.factories import (
+from tests.rest import Api, code
+from tests.rows import (
     Story,
     add_member,
     make_group,

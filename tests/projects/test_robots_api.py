@@ -12,8 +12,8 @@ from core.models import Outbox
 from projects.models import Project
 from rbac.models import Robot, RobotSecret
 from rbac.roles import ADMIN, GRANTS, ROBOT
-from tests.api import Api, code
-from tests.factories import PASSWORD, Story, make_project, make_robot, make_user
+from tests.rest import Api, code
+from tests.rows import PASSWORD, Story, make_project, make_robot, make_user
 
 
 def space(namespace: str, *access: str, kind: str = "project") -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_only_admins_make_robots_of_the_system(story: Story) -> None:
         (body(PULL, PULL), 400),
         (body(PULL, space("other", "repository:pull")), 400),
         (body(space("/", "user:list", kind="system")), 400),
-        (body(space("*", "repository:pull")), 400),
+        (body(space("*", "repository:pull")), 404),
         (body(space("team", "repository:fly")), 400),
         (body(space("team", "*:*")), 400),
         (body(space("team", "user:create")), 400),
@@ -93,6 +93,8 @@ def test_only_admins_make_robots_of_the_system(story: Story) -> None:
         (body(PULL, name="a+b"), 400),
         (body(PULL, name=""), 400),
         (body(PULL, duration=-2), 400),
+        (body(PULL, duration=0), 400),
+        (body(PULL, duration=None), 400),
         (body(PULL, duration=2**40), 400),
         (body(PULL, duration="7"), 422),
         (body(PULL, level="galaxy"), 422),
@@ -116,7 +118,7 @@ def test_a_name_is_given_once_per_project(story: Story) -> None:
 
 
 def test_duration_is_days_from_its_making_or_for_ever(story: Story) -> None:
-    for number, (duration, days) in enumerate([(-1, None), (1, 1), (0, 30)]):
+    for number, (duration, days) in enumerate([(-1, None), (1, 1), (30, 30)]):
         made = Api(story.alice).post("/robots", body(PULL, name=f"r{number}", duration=duration)).json()
         robot = Robot.objects.get(pk=made["id"])
         assert robot.expires == (robot.created + timedelta(days=days) if days else None)
@@ -190,6 +192,9 @@ def test_everything_but_name_and_level_changes(story: Story) -> None:
     assert Api(story.alice).put(f"/robots/{robot.pk}", wanted).status_code == 200
     robot.refresh_from_db()
     assert (robot.description, robot.expires) == ("new", robot.created + timedelta(days=1))
+    assert Api(story.alice).put(f"/robots/{robot.pk}", {**wanted, "duration": None}).status_code == 200
+    robot.refresh_from_db()
+    assert robot.duration_days == 1
     assert Api(story.alice).put(f"/robots/{robot.pk}", {**wanted, "name": "other"}).status_code == 400
     assert Api(story.admin).put(f"/robots/{robot.pk}", {**wanted, "level": "system"}).status_code == 400
     moved = {**wanted, "permissions": [space("elsewhere", "repository:pull")]}

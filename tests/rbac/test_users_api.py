@@ -11,8 +11,8 @@ from core.models import Outbox
 from projects.models import AuditLog
 from rbac import users
 from rbac.models import User
-from tests.api import Api, code
-from tests.factories import PASSWORD, Story, make_robot, make_user
+from tests.rest import Api, code
+from tests.rows import PASSWORD, Story, make_robot, make_user
 
 NEW = {"username": "dave", "email": "dave@example.com", "realname": "Dave", "password": "Secret123"}
 

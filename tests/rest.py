@@ -1,14 +1,17 @@
-"""A client of the REST API that speaks JSON and signs in with every request."""
+"""A client of the REST API that speaks JSON and signs in with every request, and the fixtures of its tests."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from rest_framework.test import APIClient
 
+from core import configuration, redis
 from rbac.models import Robot, User
-from tests.factories import PASSWORD
+from tests.rows import PASSWORD, Story, make_story
 
 
 class Api:
@@ -52,3 +55,17 @@ def code(answer: Any) -> str:
 
 def _whole(path: str) -> str:
     return path if path.startswith("/api/") else f"/api/v2.0{path}"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_memory() -> Iterator[None]:
+    """Configuration and failed logins are remembered outside of the database."""
+    configuration.forget()
+    redis.ask(lambda r: r.flushdb())
+    yield
+    configuration.forget()
+
+
+@pytest.fixture
+def story(db: None) -> Story:
+    return make_story()
