@@ -15,6 +15,7 @@ from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import login_limit
 from rbac.access import Actor, allowed
+from rbac.credentials import hashing
 from rbac.events import UserCreated, UserDeleted, UserUpdated
 from rbac.models import User
 from rbac.models.user import check_password_strength, check_username
@@ -45,7 +46,7 @@ def create(
     check_username(username)
     check_password_strength(password)
     user = User(username=username, email=_checked_email(email), realname=realname, comment=comment)
-    user.set_password(password)
+    hashing(lambda: user.set_password(password))
     with transaction.atomic():
         with _no_duplicate():
             user.save()
@@ -77,9 +78,9 @@ def change_password(*, user: User, new: str, old: str, actor: Actor) -> None:
         if is_self:
             _check_old_password(row, old)
         check_password_strength(new)
-        if check_password(new, row.password):
+        if hashing(lambda: check_password(new, row.password)):
             raise errors.BadRequest("New password is identical to old password")
-        row.set_password(new)
+        hashing(lambda: row.set_password(new))
         row.save(update_fields=["password", "updated"])
         emit(UserUpdated(actor=actor.name, account=row.name, detail="password"))
 
@@ -131,7 +132,7 @@ def _check_self_registration(actor: Actor, from_browser: bool) -> None:
 def _check_old_password(user: User, old: str) -> None:
     """Forbidden when it is wrong; limited like logins, for a stolen session must not be able to guess."""
     login_limit.check(user.name, "password change")
-    if not check_password(old, user.password):
+    if not hashing(lambda: check_password(old, user.password)):
         login_limit.record_failure(user.name, "password change")
         raise errors.Forbidden("Current password is incorrect")
 

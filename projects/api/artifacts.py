@@ -20,7 +20,7 @@ PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
 
 def as_json(artifact: Artifact) -> dict[str, Any]:
-    """Harbor's Artifact; the row must come from `prepared` and `completed`."""
+    """Harbor's Artifact; the row must have been completed."""
     known = vars(artifact)
     document = json.without_empty(
         {

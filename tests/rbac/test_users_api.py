@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rest_framework.test import APIClient
 
 from core import configuration
 from core.models import Outbox
@@ -45,9 +46,14 @@ def test_others_make_no_users(story: Story, who: str | None) -> None:
 def test_people_sign_themselves_up_where_that_is_switched_on_with_a_browser_only(story: Story) -> None:
     configuration.change(self_registration=True)
     assert Api().post("/users", NEW).status_code == 403
-    # With a session comes the CSRF check; the pages do it for people.
-    users.create(**NEW, actor=story.mallory, from_browser=True)
-    assert User.objects.filter(username="dave", is_sysadmin=False).exists()
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.cookies["sid"] = "somebody"
+    refused = browser.post("/api/v2.0/users", NEW, format="json")
+    assert (refused.status_code, code(refused)) == (403, "FORBIDDEN")
+    token = browser.get("/api/v2.0/systeminfo")["X-Harbor-CSRF-Token"]
+    browser.credentials(HTTP_X_HARBOR_CSRF_TOKEN=token)
+    assert browser.post("/api/v2.0/users", NEW, format="json").status_code == 201
+    assert not User.objects.get(username="dave").is_sysadmin
 
 
 def test_nobody_makes_himself_an_admin_in_passing(story: Story) -> None:
