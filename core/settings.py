@@ -63,7 +63,6 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "rest_framework",
-    "drf_spectacular",
     "core",
     "jobservice",
     "rbac",
@@ -194,18 +193,10 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_PAGINATION_CLASS": "core.api.pagination.HarborPagination",
     "DEFAULT_FILTER_BACKENDS": ["core.api.query.HarborQuery"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "core.api.exceptions.handle",
     "UNAUTHENTICATED_USER": "rbac.models.user.Anonymous",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Wharf",
-    "VERSION": "2.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-}
-
 # --- pages ------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"

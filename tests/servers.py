@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Redis for the tests, in a folder of their own, stopped at the end.
+"""A real PostgreSQL, Redis and registry for the tests, in a folder of their own, stopped at the end.
 
 Loaded as a pytest plugin (`-p tests.servers`) before Django reads its settings; workers of pytest-xdist
 inherit the environment that the first process made.
@@ -18,13 +18,16 @@ from pathlib import Path
 
 import psycopg2
 
+from deploy.stack.layout import Layout
+from deploy.stack.programs import configuration_files
+from deploy.stack.settings import Settings
 from tests.secrets import make_secrets
 
 MARK = "WHARF_TEST_SERVERS"
 
 
 def start() -> None:
-    """Start both servers and point the environment at them; does nothing in a process that inherited them."""
+    """Start the servers and point the environment at them; does nothing in a process that inherited them."""
     if MARK in os.environ:
         return
     # Short: a Unix socket's path has at most 107 characters.
@@ -32,9 +35,11 @@ def start() -> None:
     folder.chmod(0o755)
     os.environ[MARK] = str(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "static").mkdir()
     make_secrets(folder / "secrets")
     _start_postgres(folder)
     _start_redis(folder)
+    _start_registry(folder)
     socket = str(folder).replace("/", "%2F")
     os.environ.update(
         WHARF_VAR=str(folder),
@@ -99,6 +104,22 @@ def _start_redis(folder: Path) -> None:
             raise OSError
 
     _wait(is_there, folder / "redis.log")
+
+
+def _start_registry(folder: Path) -> None:
+    """Configured as `make up` does it."""
+    layout = Layout(folder, "root")
+    text = configuration_files(layout, Settings(8080, "http://localhost:8080", 2))[layout.etc / "registry.yml"]
+    (folder / "registry.yml").write_text(text.replace(f"{folder}/run/", f"{folder}/"))
+    (folder / "registry").mkdir()
+    command = ["docker-registry", "serve", str(folder / "registry.yml")]
+    _background(folder / "registry.log", "env", "-i", f"PATH={os.environ['PATH']}", *command)
+
+    def is_there() -> None:
+        if not (folder / "registry.sock").exists():
+            raise OSError
+
+    _wait(is_there, folder / "registry.log")
 
 
 def _run(*command: str) -> None:

@@ -1,4 +1,4 @@
-"""`python3 -m deploy.stack up|down|status|logs|rotate-token-key`, as root."""
+"""`python3 -m deploy.stack up|down|status|logs|rotate-token-key|manage …`, as root."""
 
 from __future__ import annotations
 
@@ -30,7 +30,14 @@ def main() -> None:
     """Run one command; an operator's mistake ends in one sentence and exit code 1."""
     user = os.environ.get("WHARF_USER", "wharf")
     layout, word = layouts.find(user)
-    commands = {"up": up, "down": down, "status": status, "logs": logs, "rotate-token-key": rotate_token_key}
+    commands = {
+        "up": up,
+        "down": down,
+        "status": status,
+        "logs": logs,
+        "manage": manage,
+        "rotate-token-key": rotate_token_key,
+    }
     try:
         if word and sys.argv[1] == "up":
             say(word)
@@ -108,6 +115,16 @@ def logs(layout: Layout) -> None:
     if not files or not files[0].exists():
         sys.exit(f"wharf: there is no log {files[0] if files else layout.log}")
     os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, files)])
+
+
+def manage(layout: Layout) -> None:
+    """manage.py with the platform's own environment; the arguments are passed on."""
+    settings = operator.parse(operator.remembered(layout.etc))
+    environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
+    program = [str(layout.venv / "bin" / "python"), str(layout.app / "manage.py"), *sys.argv[2:]]
+    os.chdir(layout.app)
+    command = layout.as_user(*program, environment=environment)
+    os.execvp(command[0], command)
 
 
 def rotate_token_key(layout: Layout) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -43,12 +42,14 @@ class Platform:
 
     def command(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run `up`, `down` or `status`, as make does."""
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("WHARF_", "DJANGO_"))}
-        environment = {**inherited, "WHARF_VAR": str(self.var), "WHARF_PORT": str(self.port), **self.extra}
         return subprocess.run(
             ["bash", str(PROJECT / "deploy" / "bootstrap.sh"), name],
-            env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=600,
+            env=self._environment(), cwd=PROJECT, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("WHARF_", "DJANGO_"))}
+        return {**inherited, "WHARF_VAR": str(self.var), "WHARF_PORT": str(self.port), **self.extra}
 
     def up(self) -> str:
         result = self.command("up")
@@ -61,15 +62,10 @@ class Platform:
 
     def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
         """manage.py inside the platform."""
-        sys.path.insert(0, str(PROJECT))
-        from deploy.stack.layout import Layout  # only where the stack's own code is needed
-
-        layout = Layout(self.var, "wharf")
-        environment = {**layout.environment(), "WHARF_EXTERNAL_URL": self.url, **self.extra}
-        command = layout.as_user(
-            str(layout.venv / "bin" / "python"), str(layout.app / "manage.py"), *words, environment=environment
-        )
-        return subprocess.run(command, cwd=layout.app, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            ["bash", str(PROJECT / "deploy" / "manage.sh"), *words],
+            env=self._environment(), cwd=PROJECT, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
 
     def control(self, *words: str) -> str:
         """supervisorctl."""

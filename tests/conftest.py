@@ -1,0 +1,55 @@
+"""What all tests share: a clean Redis, no remembered settings, and the people of the stories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from core import configuration, redis
+from projects import pulls
+from projects.models import Project
+from rbac.models import User
+from tests import factories
+
+
+@pytest.fixture(autouse=True)
+def clean_memory() -> Iterator[None]:
+    """Nothing remembered by an earlier test."""
+    redis._away_until = 0.0
+    redis.ask(lambda r: r.flushdb())
+    pulls._kept = pulls._Kept()
+    configuration.forget()
+    yield
+    configuration.forget()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return factories.user("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return factories.user("bob")
+
+
+@pytest.fixture
+def carol(db: None) -> User:
+    return factories.user("carol")
+
+
+@pytest.fixture
+def mallory(db: None) -> User:
+    return factories.user("mallory")
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return factories.user("root", is_sysadmin=True)
+
+
+@pytest.fixture
+def team(alice: User, bob: User, carol: User) -> Project:
+    """Alice's private project; Bob develops, Carol is a guest."""
+    return factories.project("team", alice, developers=[bob], guests=[carol])

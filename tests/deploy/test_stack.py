@@ -1,0 +1,178 @@
+"""What `make up` decides before it does anything: settings, places, configuration, secrets."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy import keys
+from deploy.stack import settings as operator
+from deploy.stack import supervisor
+from deploy.stack.layout import SOCKET_MOST, Layout
+from deploy.stack.programs import APPLICATION, STORES, configuration_files, programs
+from deploy.stack.requirements import requirements
+from deploy.stack.settings import Settings, Unusable
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path / "var", "wharf")
+    made.secrets.mkdir(parents=True)
+    keys.init(made.secrets)
+    return made
+
+
+SETTINGS = Settings(8081, "https://registry.example.com", 3, {"WHARF_TOKEN_EXPIRATION": "9"})
+
+
+def test_settings_have_defaults() -> None:
+    assert operator.parse({}) == Settings(8080, "http://localhost:8080", 2)
+    assert operator.parse({"WHARF_PORT": "9000"}).external_url == "http://localhost:9000"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"WHARF_PORT": ""},
+        {"WHARF_PORT": "0"},
+        {"WHARF_PORT": "65536"},
+        {"WHARF_PORT": "٣"},
+        {"WHARF_EXTERNAL_URL": "localhost:8080"},
+        {"WHARF_EXTERNAL_URL": "ftp://x"},
+        {"WHARF_EXTERNAL_URL": "http://x/registry"},
+        {"WHARF_CORE_WORKERS": "-1"},
+    ],
+)
+def test_unusable_settings_are_named(given: dict[str, str]) -> None:
+    with pytest.raises(Unusable, match=next(iter(given))):
+        operator.parse(given)
+
+
+def test_settings_are_remembered_until_said_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in operator.REMEMBERED:
+        monkeypatch.delenv(name, raising=False)
+    operator.remember(tmp_path, {"WHARF_PORT": "9000", "WHARF_LOG_LEVEL": "DEBUG"})
+    monkeypatch.setenv("WHARF_PORT", "9001")
+    assert operator.remembered(tmp_path) == {"WHARF_PORT": "9001", "WHARF_LOG_LEVEL": "DEBUG"}
+
+
+def test_sockets_move_when_their_paths_would_be_too_long(tmp_path: Path) -> None:
+    assert Layout(Path("/srv/wharf"), "wharf").run == Path("/srv/wharf/run")
+    long = Layout(tmp_path / ("x" * 120), "wharf")
+    assert len(f"{long.run}/.s.PGSQL.5432.lock") <= SOCKET_MOST
+    assert long.run != Layout(tmp_path / ("y" * 120), "wharf").run
+
+
+def test_every_placeholder_is_filled(layout: Layout) -> None:
+    for path, text in configuration_files(layout, SETTINGS).items():
+        assert "@{" not in text, path
+    registry = configuration_files(layout, SETTINGS)[layout.etc / "registry.yml"]
+    assert "realm: https://registry.example.com/service/token" in registry
+    assert "cache:" not in registry, "invariant I6"
+
+
+def test_the_supervisor_runs_all_seven_and_doubles_percent_signs(layout: Layout) -> None:
+    (layout.var / "postgres").mkdir()
+    made = programs(layout, SETTINGS, "code")
+    assert tuple(program.name for program in made) == (*STORES, *APPLICATION)
+    text = supervisor.configuration(layout, made)
+    assert text.count("autorestart=true") == 7
+    assert "http+unix://%%2F" in text
+    core = next(program for program in made if program.name == "core")
+    assert core.environment["WHARF_TOKEN_EXPIRATION"] == "9"
+    assert core.environment["WHARF_EXTERNAL_URL"] == "https://registry.example.com"
+
+
+def test_only_what_changed_is_restarted(layout: Layout) -> None:
+    def prints(settings: Settings, code: str) -> dict[str, str]:
+        return {program.name: program.fingerprint for program in programs(layout, settings, code)}
+
+    before = prints(SETTINGS, "code")
+    newer = prints(SETTINGS, "newer code")
+    assert {name for name in before if before[name] != newer[name]} == {"core", "worker", "beat"}
+    moved = prints(Settings(8082, SETTINGS.external_url, 3, SETTINGS.passed_on), "code")
+    assert {name for name in before if before[name] != moved[name]} == {"nginx"}
+
+
+def test_no_secret_is_in_an_environment_or_a_command(layout: Layout) -> None:
+    secrets = {path.read_text().strip() for path in layout.secrets.iterdir() if path.is_file()}
+    for program in programs(layout, SETTINGS, "code"):
+        said = " ".join([*program.command, *program.environment.values()])
+        assert not [secret for secret in secrets if secret in said]
+
+
+def test_secrets_are_made_once_and_closed_to_others(layout: Layout) -> None:
+    names = ("secret-key", "credential-key", "fernet-key", "registry-http-secret", "admin-password")
+    before = {name: (layout.secrets / name).read_text() for name in names}
+    assert len(set(before.values())) == len(names)
+    keys.init(layout.secrets)
+    assert before == {name: (layout.secrets / name).read_text() for name in names}
+    for path in (*layout.secrets.iterdir(), *(layout.secrets / "token").iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.is_dir()
+    password = before["admin-password"].strip()
+    assert len(password) >= 16
+    assert any(c.isupper() for c in password)
+    assert any(c.islower() for c in password)
+    assert any(c.isdigit() for c in password)
+
+
+def test_a_preset_password_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHARF_ADMIN_PASSWORD", "Preset12345")
+    keys.init(tmp_path)
+    assert (tmp_path / "admin-password").read_text() == "Preset12345\n"
+
+
+def test_keys_rotate_with_two_certificates_trusted_between(layout: Layout) -> None:
+    token = layout.secrets / "token"
+    old = (token / "current.crt").read_text()
+
+    def trusted() -> int:
+        return (token / "bundle.pem").read_text().count("BEGIN CERTIFICATE")
+
+    assert trusted() == 1
+    keys.prepare(layout.secrets)
+    assert trusted() == 2
+    assert (token / "current.crt").read_text() == old
+    keys.prepare(layout.secrets)
+    keys.switch(layout.secrets)
+    assert trusted() == 2
+    assert (token / "current.crt").read_text() != old
+    with pytest.raises(SystemExit, match="prepare"):
+        keys.switch(layout.secrets)
+    keys.finish(layout.secrets)
+    assert (token / "bundle.pem").read_text() == (token / "current.crt").read_text()
+    shown = subprocess.run(
+        ["openssl", "x509", "-in", str(token / "current.crt"), "-noout", "-text"], capture_output=True, text=True
+    ).stdout
+    assert "prime256v1" in shown
+
+
+def test_the_requirements_are_those_of_pyproject() -> None:
+    assert any(line.startswith("django>=5.2") for line in requirements())
+    assert not any(line.startswith("ruff") for line in requirements())
+    assert any(line.startswith("ruff") for line in requirements(dev=True))
+
+
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [
+        ("ID=debian\nVERSION_ID=11\nPRETTY_NAME='Debian 11'", "Debian 11 is not supported"),
+        ("ID=ubuntu\nVERSION_ID=22.04\nPRETTY_NAME='Ubuntu 22.04'", "Ubuntu 22.04 is not supported"),
+        ("ID=fedora\nVERSION_ID=40\nPRETTY_NAME='Fedora 40'", "Fedora 40 is not supported"),
+        ("ID=debian\nVERSION_ID=12", ""),
+        ("ID=ubuntu\nVERSION_ID=24.04", ""),
+    ],
+)
+def test_older_systems_are_refused_in_words(tmp_path: Path, release: str, words: str) -> None:
+    script = (Path(__file__).parents[2] / "deploy/bootstrap.sh").read_text()
+    (tmp_path / "os-release").write_text(release)
+    functions = script.replace('\nmain "$@"\n', "\ncheck_system\n").replace(
+        "/etc/os-release", str(tmp_path / "os-release")
+    )
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "bootstrap.sh").write_text(functions)
+    result = subprocess.run(["bash", str(tmp_path / "deploy" / "bootstrap.sh")], capture_output=True, text=True)
+    assert (result.returncode, words in result.stderr) == (1 if words else 0, True)

@@ -1,0 +1,56 @@
+"""The pages in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.e2e.client import Client, make_image
+from tests.e2e.platform import PASSWORD, Platform
+
+People = dict[str, tuple[str, str]]
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run"]  # fmt: skip
+
+
+@pytest.fixture
+def page(platform: Platform) -> Iterator[Page]:
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        context = browser.new_context(base_url=platform.url)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        yield context.new_page()
+        browser.close()
+
+
+def test_alice_makes_a_project_and_copies_the_command_that_pulls(
+    page: Page, platform: Platform, people: People
+) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto("/")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main").get_by_role("button", name="Sign in").click()
+    page.get_by_label("Name", exact=True).fill("browsed")
+    page.get_by_role("button", name="Create project").click()
+    expect(page.get_by_role("heading", name="browsed")).to_be_visible()
+    expect(page.get_by_text("Nothing was pushed here yet.")).to_be_visible()
+    repository = Client(platform.url, people["alice"]).repository("browsed/web/shop")
+    repository.push(make_image(), "1.0")
+    repository.push(make_image(), "2.0")
+    page.reload()
+    page.get_by_role("link", name="browsed/web/shop").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_label("Filter by name").fill("1.0")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"docker pull {platform.host}/browsed/web/shop:1.0"
+    page.get_by_role("button", name="简体中文").click()
+    expect(page.get_by_label("按名称筛选")).to_be_visible()
+    assert complaints == []

@@ -1,0 +1,191 @@
+"""Links to blobs: who keeps one and who removes one (invariant I14), against the real registry."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from core import errors
+from core.store import client
+from projects import links, projects
+from projects.models import Blob, Project, Repository, RepositoryBlob
+from rbac.models import User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+State = RepositoryBlob.State
+
+
+@pytest.fixture
+def app(team: Project) -> Repository:
+    return factories.repository(team, f"links{factories.number()}")
+
+
+def test_an_announcement_proves_nothing(app: Repository) -> None:
+    digest = "sha256:" + "1" * 64
+    links.announce(repository=app, digest=digest)
+    link = app.links.get()
+    assert (link.state, link.blob.state, link.blob.size) == (State.ANNOUNCED, Blob.State.ANNOUNCED, None)
+    assert links.sizes(repository=app, digests=[digest]) == {}
+
+
+def test_an_announcement_refreshes_and_does_not_weaken(app: Repository) -> None:
+    digest = factories.upload(app, os.urandom(50))
+    links.record_present(repository=app, digest=digest, size=50)
+    app.links.update(touched=timezone.now() - timedelta(hours=5))
+    links.announce(repository=app, digest=digest)
+    link = app.links.get()
+    assert link.state == State.PRESENT
+    assert link.touched > timezone.now() - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("what", ["link", "data"])
+def test_an_announcement_waits_for_a_removal_and_then_says_so(
+    app: Repository, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(links, "WAIT_SECONDS", 0.2)
+    digest = "sha256:" + "2" * 64
+    links.announce(repository=app, digest=digest)
+    if what == "link":
+        app.links.update(state=State.DELETING, touched=timezone.now())
+    else:
+        Blob.objects.filter(digest=digest).update(state=Blob.State.DELETING)
+    with pytest.raises(errors.Unavailable, match="is being removed"):
+        links.announce(repository=app, digest=digest)
+
+
+def test_an_abandoned_removal_is_finished_by_whoever_meets_it(app: Repository) -> None:
+    digest = factories.upload(app, os.urandom(50))
+    links.record_present(repository=app, digest=digest, size=50)
+    app.links.update(state=State.DELETING, touched=timezone.now() - timedelta(minutes=5))
+    links.announce(repository=app, digest=digest)
+    assert app.links.get().state == State.ANNOUNCED
+    assert client.blob_size(repository=app.name, digest=digest) is None
+
+
+def test_a_needed_blob_is_not_deleted_not_even_one_of_a_trashed_manifest(app: Repository, alice: User) -> None:
+    from projects import artifacts  # what needs the blob
+
+    artifact = factories.push(app, alice, "v1")
+    layer = artifact.references.filter(kind="layer").values_list("digest", flat=True)[0]
+    with pytest.raises(errors.BlobReferenced):
+        links.delete_blob(repository=app, digest=layer)
+    artifacts.delete(artifact=artifact, actor=alice)
+    with pytest.raises(errors.BlobReferenced):
+        links.delete_blob(repository=app, digest=layer)
+
+
+def test_a_free_blob_is_deleted_here_and_stays_elsewhere(app: Repository) -> None:
+    content = os.urandom(60)
+    digest = factories.upload(app, content)
+    other = factories.repository(app.project, f"links{factories.number()}")
+    factories.upload(other, content)
+    for place in (app, other):
+        links.record_present(repository=place, digest=digest, size=60)
+    links.delete_blob(repository=app, digest=digest)
+    assert client.blob_size(repository=app.name, digest=digest) is None
+    assert client.blob_size(repository=other.name, digest=digest) == 60
+    with pytest.raises(errors.BlobUnknown):
+        links.delete_blob(repository=app, digest=digest)
+
+
+def test_a_blob_being_removed_is_not_touched(app: Repository) -> None:
+    digest = factories.upload(app, os.urandom(50))
+    links.record_present(repository=app, digest=digest, size=50)
+    assert links.touch(repository_name=app.name, digest=digest)
+    app.links.update(state=State.DELETING)
+    assert not links.touch(repository_name=app.name, digest=digest)
+
+
+def test_deleting_a_project_takes_its_links_away_and_frees_its_name(alice: User, mallory: User) -> None:
+    name = f"gone{factories.number()}"
+    old = factories.project(name, alice)
+    place = factories.repository(old, "app")
+    digest = factories.upload(place, b"secret" * 100)
+    links.record_present(repository=place, digest=digest, size=600)
+    projects.delete(project=old, actor=alice)
+    assert client.blob_size(repository=place.name, digest=digest) is None
+    again = projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
+    assert again.pk != old.pk
+
+
+def test_a_name_waits_until_the_registry_let_go_of_it(
+    alice: User, mallory: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"waiting{factories.number()}"
+    old = factories.project(name, alice)
+    links.announce(repository=factories.repository(old, "app"), digest="sha256:" + "3" * 64)
+
+    def away(**_: object) -> bool:
+        raise errors.StoreUnavailable
+
+    monkeypatch.setattr(links, "WAIT_SECONDS", 0.2)
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "delete_blob", away)
+        projects.delete(project=old, actor=alice)
+        with pytest.raises(errors.Conflict, match="still being removed"):
+            projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
+    links.remove_links_of(project=old)
+    projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_keeps_waits_for_who_removes() -> None:
+    """A remover holds the link FOR UPDATE; an announcement in that moment must not slip past it."""
+    alice = factories.user("alice")
+    app = factories.repository(factories.project("team", alice), f"lock{factories.number()}")
+    digest = factories.upload(app, os.urandom(50))
+    links.record_present(repository=app, digest=digest, size=50)
+    order: list[str] = []
+
+    def announce() -> None:
+        links.announce(repository=app, digest=digest)
+        order.append("announced")
+        connection.close()
+
+    with transaction.atomic():
+        link = RepositoryBlob.objects.select_for_update().get(repository=app)
+        thread = threading.Thread(target=announce)
+        thread.start()
+        time.sleep(0.3)
+        link.state = State.DELETING
+        link.touched = timezone.now()
+        link.save()
+        order.append("claimed")
+    time.sleep(0.3)
+    order.append("removed")
+    RepositoryBlob.objects.filter(pk=link.pk).delete()
+    thread.join(15)
+    assert order == ["claimed", "removed", "announced"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_first_announcements_of_one_digest_all_succeed() -> None:
+    alice = factories.user("alice")
+    project = factories.project("team", alice)
+    places = [factories.repository(project, f"many{number}") for number in range(6)]
+    problems: list[Exception] = []
+
+    def announce(place: Repository, digest: str) -> None:
+        try:
+            links.announce(repository=place, digest=digest)
+        except Exception as problem:
+            problems.append(problem)
+        finally:
+            connection.close()
+
+    for number in range(10):
+        digest = f"sha256:{number:064x}"
+        threads = [threading.Thread(target=announce, args=(place, digest)) for place in places]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert problems == []
+        assert RepositoryBlob.objects.filter(blob__digest=digest).count() == len(places)

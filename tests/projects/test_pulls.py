@@ -1,0 +1,104 @@
+"""Pull accounting: counted in Redis, folded into Postgres, and gaps recorded (invariant I4)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from core import redis
+from projects import pulls
+from projects.models import Artifact, Project, PullFold, PullGap, Reference, Repository, Tag
+from rbac.models import User
+from tests import factories
+from tests.e2e.client import OCI_INDEX, Image, make_image, make_index
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def artifact(team: Project, alice: User) -> Artifact:
+    return factories.push(factories.repository(team, f"pulls{factories.number()}"), alice, "v1")
+
+
+def away(_: Any) -> Any:
+    raise redis.Away
+
+
+def test_a_pull_writes_nothing_to_postgres(artifact: Artifact, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+
+
+def test_a_get_counts_and_a_head_only_dates(artifact: Artifact) -> None:
+    tag = Tag.objects.get(artifact=artifact)
+    pulls.note(artifact_id=artifact.pk, tag_id=tag.pk, count=False)
+    pulls.note(artifact_id=artifact.pk, tag_id=tag.pk, count=True)
+    pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    assert pulls.fold() == 1
+    artifact.refresh_from_db()
+    tag.refresh_from_db()
+    assert artifact.pulled is not None
+    assert tag.pulled is not None
+    assert Repository.objects.get(pk=artifact.repository_id).pull_count == 2
+    assert pulls.fold() == 0
+    assert Repository.objects.get(pk=artifact.repository_id).pull_count == 2
+
+
+def test_a_childs_pull_counts_for_its_index(team: Project, alice: User) -> None:
+    place = factories.repository(team, f"pulls{factories.number()}")
+    image = make_image()
+    child = factories.push(place, alice, None, image)
+    index = factories.push(place, alice, "multi", Image(make_index(image), {}, OCI_INDEX))
+    assert Reference.objects.filter(artifact=index, kind="child").exists()
+    pulls.note(artifact_id=child.pk, tag_id=None, count=True)
+    pulls.fold()
+    index.refresh_from_db()
+    assert index.pulled is not None
+
+
+def test_pulls_are_kept_while_redis_is_away_and_handed_over_with_a_gap(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulls.fold()
+    with monkeypatch.context() as patched:
+        patched.setattr(redis, "ask", away)
+        for _ in range(3):
+            pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    pulls.fold()
+    assert Repository.objects.get(pk=artifact.repository_id).pull_count == 4
+    assert PullGap.objects.get().reason == "Redis did not answer"
+
+
+def test_a_flushed_redis_is_a_gap_since_the_last_fold(artifact: Artifact) -> None:
+    pulls.fold()
+    assert not PullGap.objects.exists()
+    last = timezone.now() - timedelta(minutes=2)
+    PullFold.objects.update(folded=last)
+    redis.ask(lambda r: r.flushdb())
+    pulls.fold()
+    gap = PullGap.objects.get()
+    assert (gap.started, gap.reason) == (last, "Redis lost its memory")
+    pulls.fold()
+    assert PullGap.objects.count() == 1
+
+
+def test_folds_that_did_not_run_are_a_gap(artifact: Artifact) -> None:
+    """A dead process may have held pulls that nobody knows of."""
+    pulls.fold()
+    PullFold.objects.update(folded=timezone.now() - timedelta(minutes=20))
+    pulls.fold()
+    assert PullGap.objects.get().reason == "pulls were not folded"
+
+
+def test_a_fold_that_died_is_finished_by_the_next(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(pulls, "_apply", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pulls.fold()
+    pulls.fold()
+    assert Repository.objects.get(pk=artifact.repository_id).pull_count == 1

@@ -1,0 +1,130 @@
+"""The /v2 door's own rules: every route guarded, one statement for a pull, scopes as clients write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client, RequestFactory
+
+from core import errors
+from core.oci import RepositoryName
+from core.store import signing
+from projects.models import Project
+from rbac.models import Anonymous, User
+from registry import door
+from registry.operation import Operation
+from registry.policies.scope import token_grants_action
+from registry.routes import ROUTES
+from registry.token.grants import grant
+from registry.token.scopes import Scope, parse_scopes
+from registry.token.views import _sign
+from tests import factories
+from tests.e2e.client import make_image
+
+
+def test_every_route_but_the_base_and_the_catalog_asks_for_the_tokens_scope() -> None:
+    unguarded = {
+        pattern.pattern
+        for pattern, methods in ROUTES
+        for route in methods.values()
+        if token_grants_action not in route.policies
+    }
+    assert unguarded == {"", "_catalog"}
+
+
+def test_what_writes_asks_for_push_or_delete() -> None:
+    for _, methods in ROUTES:
+        for method, route in methods.items():
+            if method in ("PUT", "POST", "PATCH", "DELETE"):
+                assert route.action in ("push", "delete")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        (["repository:team/app:pull"], [("repository", "team/app", {"pull"})]),
+        (
+            ["repository:a/b:pull,push", "repository:c/d:pull"],
+            [("repository", "a/b", {"pull", "push"}), ("repository", "c/d", {"pull"})],
+        ),
+        (["repository:a/b:pull repository:c/d:*"], [("repository", "a/b", {"pull"}), ("repository", "c/d", {"*"})]),
+        (["repository:host:5000/a/b:pull"], [("repository", "host:5000/a/b", {"pull"})]),
+        (["repository(plugin):a/b:pull"], [("repository", "a/b", {"pull"})]),
+        (["registry:catalog:*"], [("registry", "catalog", {"*"})]),
+        (["repository:a/b:pull", "repository:a/b:push"], [("repository", "a/b", {"pull", "push"})]),
+        (["repository:a/b:"], [("repository", "a/b", set())]),
+        (["", "nonsense", "repository:a/b"], []),
+    ],
+)
+def test_scopes(parameters: list[str], expected: list[Any]) -> None:
+    assert parse_scopes(parameters) == [Scope(kind, name, frozenset(actions)) for kind, name, actions in expected]
+
+
+def token_for(actor: Any, *scopes: str) -> str:
+    return _sign(actor, grant(actor, parse_scopes(scopes)))
+
+
+@pytest.mark.django_db
+def test_a_pull_is_one_statement(team: Project, alice: User, django_assert_num_queries: Any) -> None:
+    place = factories.repository(team, f"pull{factories.number()}")
+    image = make_image()
+    factories.push(place, alice, "v1", image)
+    header = f"Bearer {token_for(alice, f'repository:{place.name}:pull')}"
+    client = Client()
+    for reference in ("v1", image.digest):
+        client.get(f"/v2/{place.name}/manifests/{reference}", headers={"Authorization": header})
+        # The prepared statement goes past Django's cursor, so nothing else may be counted.
+        with django_assert_num_queries(0):
+            answer = client.get(f"/v2/{place.name}/manifests/{reference}", headers={"Authorization": header})
+        assert answer.content == image.manifest
+
+
+@pytest.mark.django_db
+def test_a_refused_scope_is_403_for_who_asked_and_a_challenge_for_who_did_not(team: Project, mallory: User) -> None:
+    client = Client()
+    asked = client.get(
+        "/v2/team/app/tags/list", headers={"Authorization": f"Bearer {token_for(mallory, 'repository:team/app:pull')}"}
+    )
+    assert (asked.status_code, asked.json()["errors"][0]["code"]) == (403, "DENIED")
+    not_asked = client.get("/v2/team/app/tags/list", headers={"Authorization": f"Bearer {token_for(mallory)}"})
+    assert not_asked.status_code == 401
+    assert 'scope="repository:team/app:pull"' in not_asked["WWW-Authenticate"]
+    nobody = token_for(Anonymous(), "repository:team/app:pull")
+    assert client.get("/v2/team/app/tags/list", headers={"Authorization": f"Bearer {nobody}"}).status_code == 401
+
+
+@pytest.mark.django_db
+def test_a_token_is_for_the_project_it_was_made_for(team: Project, alice: User) -> None:
+    token = signing.verify(token_for(alice, "repository:team/app:pull,push"))
+    request = RequestFactory().get("/v2/team/app/manifests/v1", headers={"Authorization": "x"})
+    Project.objects.filter(pk=team.pk).update(deleted="2026-01-01T00:00:00Z")
+    factories.project("team", factories.user("eve"))
+    operation = Operation(request=request, action="push", token=token, name=RepositoryName("team", "app"), rest={})
+    with pytest.raises(errors.ProjectUnknown):
+        operation.project()
+
+
+def test_tokens_expire_and_are_bound_to_us() -> None:
+    good = signing.sign(subject="x", access=[], lifetime=60)
+    assert signing.verify(good).subject == "x"
+    with pytest.raises(signing.InvalidToken):
+        signing.verify(signing.sign(subject="x", access=[], lifetime=-1))
+    header, payload, signature = good.split(".")
+    for broken in (f"{header}.{payload}.", f"{header}.{payload[:-2]}.{signature}", "", "a.b.c", header):
+        with pytest.raises(signing.InvalidToken):
+            signing.verify(broken)
+
+
+@pytest.mark.django_db
+def test_an_unexpected_failure_is_json_without_details(
+    team: Project, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: Any) -> Any:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(door, "_find", explode)
+    answer = Client(raise_request_exception=False).get("/v2/team/app/tags/list")
+    assert answer.status_code == 500
+    assert answer.json()["errors"][0]["code"] == "UNKNOWN"
+    assert b"secret" not in answer.content
