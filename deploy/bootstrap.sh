@@ -62,7 +62,10 @@ install_packages() {
         tail -n 20 "$log" >&2
         refuse "apt could not install the packages; the whole story is in $log"
     fi
-    [ -n "$cluster_made" ] && rm -f "$cluster_made"
+    if [ -n "$cluster_made" ]; then
+        # The package's own file lies beside ours.
+        if [ -e "$cluster_made.ucf-dist" ]; then mv "$cluster_made.ucf-dist" "$cluster_made"; else rm -f "$cluster_made"; fi
+    fi
     [ -n "$created" ] && rm -f "$created" && trap - EXIT
     after=$(enabled_units)
     if [ -d /run/systemd/system ]; then
