@@ -12,7 +12,8 @@ become_root() {
     command -v sudo >/dev/null || refuse "run this as root, or install sudo"
     say "asking sudo for the rights to install packages and to run services as a user of their own"
     local names
-    names=$(env | sed -n 's/^\(WHARF_[A-Z_]*\)=.*/\1/p' | paste -sd, -)
+    # Our settings, and what apt and pip need to get through a proxy.
+    names=$(env | sed -nE 's/^(WHARF_[A-Z_]*|PIP_[A-Z_]*|CI|PROGRAM|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|[a-z]+_proxy)=.*/\1/p' | paste -sd, -)
     exec sudo ${names:+--preserve-env="$names"} -- bash deploy/bootstrap.sh "$@"
 }
 
@@ -100,7 +101,7 @@ make_development_environment() {
     printf '%s' "$now" > "$mark"
 }
 
-RUNTIME=(postgresql redis-server nginx-light docker-registry python3 python3-venv gettext ca-certificates util-linux procps)
+RUNTIME=(postgresql redis-server nginx docker-registry python3 python3-venv gettext ca-certificates util-linux procps)
 # What the tests need besides.
 TESTS=(skopeo chromium fonts-wqy-zenhei openssl curl)
 

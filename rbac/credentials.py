@@ -24,6 +24,7 @@ T = TypeVar("T")
 SECRET_LENGTH = 32
 # Django allows Argon2 100 MB for each check: a few at once, not one per thread.
 _hashing = threading.BoundedSemaphore(2)
+HASHING_WAIT_SECONDS = 5.0
 # One check at a time per account: when what is remembered expires under load, one request pays for all.
 _flights = [threading.Lock() for _ in range(64)]
 
@@ -69,8 +70,13 @@ def set_robot_secret(robot: Robot, secret: str | None = None) -> str:
 
 def hashing(work: Callable[[], T]) -> T:
     """What a slow hash gives, a few at once: each takes memory that a hundred threads together do not have."""
-    with _hashing:
+    # A flood of wrong passwords must not hold every thread: whoever waits too long is told to come again.
+    if not _hashing.acquire(timeout=HASHING_WAIT_SECONDS):
+        raise errors.Unavailable("Too many logins at once; try again.")
+    try:
         return work()
+    finally:
+        _hashing.release()
 
 
 def _user(name: str, secret: str) -> User | None:

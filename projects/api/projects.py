@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, Q, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +17,7 @@ from core.api.resource import Resource
 from projects import projects
 from projects.api.parents import InProject
 from projects.models import Member, Project, Quota, Repository
+from projects.models.project import ProjectQuerySet
 from rbac.access import Actor, allowed
 from rbac.authentication import actor_of
 from rbac.models import User
@@ -37,7 +38,7 @@ class ProjectChange(Form):
 
 
 def as_json(project: Project) -> dict[str, Any]:
-    """Harbor's Project; the row must come from `counted`, and `with_roles` adds the caller's."""
+    """Harbor's Project; the row must come from `_with_details`, and `with_roles` adds the caller's."""
     known = vars(project)
     roles = sorted({Role(role) for role in known.get("my_roles", ())}, key=BY_POWER.index)
     return json.without_empty(
@@ -55,18 +56,6 @@ def as_json(project: Project) -> dict[str, Any]:
         },
         keep=("repo_count",),
     )
-
-
-def counted(rows: QuerySet[Project]) -> QuerySet[Project]:
-    """Projects with their owner's name and number of repositories."""
-    repositories = (
-        Repository.objects.filter(project=OuterRef("pk"), deleted__isnull=True)
-        .order_by()
-        .values("project")
-        .annotate(number=Count("pk"))
-        .values("number")
-    )
-    return rows.annotate(owner_name=F("owner__username"), repo_count=Subquery(repositories))
 
 
 def with_roles(rows: list[Project], actor: Actor) -> list[Project]:
@@ -108,7 +97,7 @@ class Projects(Resource):
 
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
-        rows: QuerySet[Project] = Project.objects.visible_to(actor)
+        rows: ProjectQuerySet = Project.objects.visible_to(actor)
         if allowed(actor, "project", "list"):
             rows = Project.objects.live()
         query = request.query_params
@@ -120,7 +109,7 @@ class Projects(Resource):
             rows = rows.filter(owner__username=owner)
         if not self.asked("with_detail", default=True):
             return self.listing(rows, as_json)
-        return self.listing(counted(rows), as_json, lambda page: with_roles(page, actor))
+        return self.listing(_with_details(rows), as_json, lambda page: with_roles(page, actor))
 
     def create(self, request: Request) -> Response:
         given = self.body(ProjectForm)
@@ -150,7 +139,7 @@ class OneProject(InProject):
     verbs = {"summary": "read", "deletable": "delete"}
 
     def retrieve(self, request: Request, **_: Any) -> Response:
-        row = counted(Project.objects.filter(pk=self.get_project().pk)).get()
+        row = _with_details(Project.objects.filter(pk=self.get_project().pk)).get()
         return Response(as_json(with_roles([row], self.actor)[0]))
 
     def update(self, request: Request, **_: Any) -> Response:
@@ -175,6 +164,10 @@ class OneProject(InProject):
             quota = Quota.objects.filter(project=project).first() or Quota(project=project)
             body["quota"] = {"hard": {"storage": quota.hard}, "used": {"storage": quota.used}}
         return Response(body)
+
+
+def _with_details(rows: ProjectQuerySet) -> QuerySet[Project]:
+    return rows.with_repository_count().annotate(owner_name=F("owner__username"))
 
 
 def _said(given: dict[str, Any]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,7 +13,7 @@ from core.api.forms import Form, Text
 from core.api.resource import Resource
 from projects import repositories
 from projects.api.parents import InProject
-from projects.models import Artifact, Project, Repository
+from projects.models import Project, Repository
 from rbac.access import Actor, allowed
 from rbac.authentication import actor_of
 from rbac.models import Robot
@@ -35,7 +35,7 @@ class Description(Form):
 
 
 def as_json(repository: Repository) -> dict[str, Any]:
-    """Harbor's Repository; the row must come from `counted`."""
+    """Harbor's Repository; the row must come from `with_artifact_count`."""
     return json.without_empty(
         {
             "id": repository.pk,
@@ -51,19 +51,6 @@ def as_json(repository: Repository) -> dict[str, Any]:
     )
 
 
-def counted(rows: QuerySet[Repository]) -> QuerySet[Repository]:
-    """Repositories with the number of artifacts that their lists show."""
-    listed = (
-        Artifact.objects.listed()
-        .filter(repository=OuterRef("pk"))
-        .order_by()
-        .values("repository")
-        .annotate(number=Count("pk"))
-        .values("number")
-    )
-    return rows.annotate(artifact_count=Subquery(listed))
-
-
 class AllRepositories(Resource):
     """Every repository that the caller may list."""
 
@@ -73,7 +60,7 @@ class AllRepositories(Resource):
 
     def list(self, request: Request) -> Response:
         rows = Repository.objects.live().filter(project__in=_listable(actor_of(request)))
-        return self.listing(counted(rows), as_json)
+        return self.listing(rows.with_artifact_count(), as_json)
 
 
 class Repositories(InProject):
@@ -84,10 +71,10 @@ class Repositories(InProject):
     default_sort = NEWEST_FIRST
 
     def list(self, request: Request, **_: Any) -> Response:
-        return self.listing(counted(Repository.objects.live().filter(project=self.get_project())), as_json)
+        return self.listing(Repository.objects.live().filter(project=self.get_project()).with_artifact_count(), as_json)
 
     def retrieve(self, request: Request, **_: Any) -> Response:
-        return Response(as_json(counted(Repository.objects.filter(pk=self.get_repository().pk)).get()))
+        return Response(as_json(Repository.objects.filter(pk=self.get_repository().pk).with_artifact_count().get()))
 
     def update(self, request: Request, **_: Any) -> Response:
         repository = self.get_repository()

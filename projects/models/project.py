@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.apps import apps
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -21,6 +22,13 @@ class ProjectQuerySet(models.QuerySet["Project"]):
     def of_member(self, user: User) -> ProjectQuerySet:
         """Projects in which a user has a role, own or through a group."""
         return self.filter(models.Q(members__user=user) | models.Q(members__group__users=user)).distinct()
+
+    def with_repository_count(self) -> ProjectQuerySet:
+        """Each with `repo_count`: how many live repositories it has (None for none)."""
+        repositories = apps.get_model("projects", "Repository").objects
+        own = repositories.filter(project=models.OuterRef("pk"), deleted__isnull=True)
+        numbers = own.order_by().values("project").annotate(number=models.Count("pk")).values("number")
+        return self.annotate(repo_count=models.Subquery(numbers))
 
     def visible_to(self, actor: Actor) -> ProjectQuerySet:
         """Live projects that an actor may know of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
@@ -14,6 +15,13 @@ class RepositoryQuerySet(models.QuerySet["Repository"]):
     def live(self) -> RepositoryQuerySet:
         """Repositories that are not deleted, of projects that are not."""
         return self.filter(deleted__isnull=True, project__deleted__isnull=True)
+
+    def with_artifact_count(self) -> RepositoryQuerySet:
+        """Each with `artifact_count`: how many artifacts its list shows (None for none)."""
+        # Artifacts point here, so they cannot be imported here.
+        listed = apps.get_model("projects", "Artifact").objects.listed().filter(repository=models.OuterRef("pk"))
+        numbers = listed.order_by().values("repository").annotate(number=models.Count("pk")).values("number")
+        return self.annotate(artifact_count=models.Subquery(numbers))
 
 
 class Repository(models.Model):

@@ -90,6 +90,7 @@ def test_with_a_dead_redis_everything_goes_on(platform: Platform, app: Repositor
         Client(platform.url, people["bob"]).repository(app.name).push(image, "v1")
         assert app.pull("v1") is not None
         assert platform.api("GET", "/projects", people["alice"]).status_code == 200
+        assert "Sign out" in _sign_in_on_the_page(platform, people["alice"])
         statuses = {
             requests.get(f"{platform.url}/service/token", auth=("bob", "wrong"), timeout=30).status_code
             for _ in range(25)
@@ -194,6 +195,16 @@ def test_nothing_runs_as_root(platform: Platform, people: People) -> None:
     pids = _process_tree({platform.pid(program) for program in PROGRAMS})
     assert len(pids) > len(PROGRAMS)
     assert all(os.stat(f"/proc/{pid}").st_uid != 0 for pid in pids)
+
+
+def _sign_in_on_the_page(platform: Platform, user: tuple[str, str]) -> str:
+    """The page that a browser sees after signing in."""
+    browser = requests.Session()
+    form = browser.get(f"{platform.url}/sign-in", timeout=30).text
+    token = form.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    fields = {"username": user[0], "password": user[1], "csrfmiddlewaretoken": token}
+    headers = {"Referer": f"{platform.url}/sign-in"}
+    return browser.post(f"{platform.url}/sign-in", data=fields, headers=headers, timeout=30).text
 
 
 def _upload(app: Repository, content: bytes) -> requests.Response:

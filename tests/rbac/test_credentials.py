@@ -163,6 +163,13 @@ def test_strange_names_are_just_wrong(name: str) -> None:
         sign_in(name, "x")
 
 
+def test_a_flood_of_logins_is_told_to_come_again(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "HASHING_WAIT_SECONDS", 0.05)
+    with credentials._hashing, credentials._hashing, pytest.raises(errors.Unavailable):
+        sign_in("alice")
+    assert sign_in("alice") == alice
+
+
 def test_an_endless_password_is_not_hashed(alice: User, hashes: list[int]) -> None:
     with pytest.raises(errors.WrongCredentials):
         sign_in("alice", "x" * 100_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -40,10 +39,8 @@ def _create(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, *, problem: str = "", name: str = "", status: int = 200) -> HttpResponse:
     words = search_words(request)
-    rows = Project.objects.visible_to(actor_of(request)).order_by("name").select_related("owner")
-    rows = rows.annotate(
-        repository_count=Count("repositories", filter=Q(repositories__deleted__isnull=True), distinct=True)
-    )
+    rows = Project.objects.visible_to(actor_of(request)).with_repository_count()
+    rows = rows.select_related("owner").order_by("name")
     if words:
         rows = rows.filter(name__icontains=words)
     restricted = configuration.get("project_creation_restriction") == "adminonly"

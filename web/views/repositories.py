@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from projects.models import Artifact, Repository
+from projects.models import Repository
 from rbac.access import allowed
 from web.lists import page_of, search_words
 from web.visible import actor_of, project_or_404
@@ -18,15 +17,7 @@ from web.visible import actor_of, project_or_404
 def index(request: HttpRequest, project_name: str) -> HttpResponse:
     project = project_or_404(request, project_name, "repository")
     words = search_words(request)
-    listed = (
-        Artifact.objects.listed()
-        .filter(repository=OuterRef("pk"))
-        .order_by()
-        .values("repository")
-        .annotate(number=Count("pk"))
-        .values("number")
-    )
-    rows = Repository.objects.live().filter(project=project).annotate(artifact_count=Subquery(listed)).order_by("name")
+    rows = Repository.objects.live().filter(project=project).with_artifact_count().order_by("name")
     if words:
         rows = rows.filter(name__icontains=words)
     context = {
