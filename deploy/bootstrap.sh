@@ -10,7 +10,7 @@ refuse() { printf 'wharf: %s\n' "$*" >&2; exit 1; }
 become_root() {
     [ "$(id -u)" -eq 0 ] && return
     command -v sudo >/dev/null || refuse "run this as root, or install sudo"
-    say "asking sudo for the rights to install packages and to run services as a user of their own"
+    sudo -n true 2>/dev/null || say "asking sudo for the rights to install packages and to run services as a user of their own"
     local names
     # Our settings, and what apt and pip need to get through a proxy.
     names=$(env | sed -nE 's/^(WHARF_[A-Z_]*|PIP_[A-Z_]*|CI|PROGRAM|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|[a-z]+_proxy)=.*/\1/p' | paste -sd, -)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from django.http import HttpRequest
 
@@ -33,6 +34,7 @@ class Operation:
     def reference(self) -> Reference:
         return Reference.parse(self.rest["reference"])
 
+    @cached_property
     def project(self) -> Project:
         """The project the token was made for; ProjectUnknown when it is gone (or another one has its name)."""
         if self.name is None:
@@ -42,6 +44,7 @@ class Operation:
             raise errors.ProjectUnknown(f"project {self.name.project} not found")
         return project
 
+    @cached_property
     def repository(self) -> Repository:
         """The repository, live or with its first push under way; NameUnknown when there is none."""
         row = (

@@ -14,6 +14,8 @@ TEMPLATES = Path(__file__).resolve().parents[1]
 # In the order they are started. The first three hold data and are there before the database is migrated.
 STORES = ("postgres", "redis", "registry")
 APPLICATION = ("core", "worker", "beat", "nginx")
+# The stock programs start with a clean environment: the registry panics on some variables of the cloud's tools.
+BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
 @dataclass(frozen=True)
@@ -56,72 +58,56 @@ def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
 
 def programs(layout: Layout, settings: Settings, code: str) -> list[Program]:
     """All seven. `code` is the fingerprint of the program and its libraries."""
-    bare = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-    files = {path.name: text for path, text in configuration_files(layout, settings).items()}
-    bundle = (layout.secrets / "token" / "bundle.pem").read_text()
-    signer = (layout.secrets / "token" / "current.crt").read_text()
-    django = {
-        **layout.environment(),
-        "WHARF_EXTERNAL_URL": settings.external_url,
-        **settings.passed_on,
-    }
-    python = str(layout.venv / "bin" / "python")
-    changes = [code, bundle, signer]
+    return [*_stores(layout, settings), *_application(layout, settings, code), _nginx(layout, settings)]
+
+
+def _stores(layout: Layout, settings: Settings) -> list[Program]:
+    texts = {path.name: text for path, text in configuration_files(layout, settings).items()}
+    redis, registry = str(layout.etc / "redis.conf"), str(layout.etc / "registry.yml")
     return [
-        Program("postgres", _postgres(layout), bare, stop_signal="INT"),
-        Program(
-            "redis",
-            ["/usr/bin/redis-server", str(layout.etc / "redis.conf")],
-            bare,
-            socket="redis.sock",
-            depends_on=[files["redis.conf"]],
-        ),
+        Program("postgres", _postgres(layout), BARE, stop_signal="INT"),
+        Program("redis", ["/usr/bin/redis-server", redis], BARE, socket="redis.sock", depends_on=[texts["redis.conf"]]),
         Program(
             "registry",
-            ["/usr/bin/docker-registry", "serve", str(layout.etc / "registry.yml")],
+            ["/usr/bin/docker-registry", "serve", registry],
             # GOGC: measured, half of the registry's time is its collector's at the default.
-            {**bare, "GOGC": "800"},
+            {**BARE, "GOGC": "800"},
             stop_seconds=70,
             socket="registry.sock",
-            depends_on=[files["registry.yml"], bundle],
-        ),
-        Program("core", _gunicorn(layout, settings), django, socket="core.sock", depends_on=changes),
-        Program(
-            "worker",
-            [python, "-m", "celery", "-A", "core.celery", "worker", "--concurrency", "2", "--loglevel", "INFO"],
-            django,
-            depends_on=changes,
-        ),
-        Program(
-            "beat",
-            [
-                python,
-                "-m",
-                "celery",
-                "-A",
-                "core.celery",
-                "beat",
-                "--schedule",
-                f"{layout.var}/celery/schedule",
-                "--pidfile",
-                "",
-                "--loglevel",
-                "INFO",
-            ],
-            django,
-            depends_on=changes,
-        ),
-        Program(
-            "nginx",
-            ["/usr/sbin/nginx", "-p", str(layout.var / "nginx"), "-c", str(layout.etc / "nginx.conf")],
-            bare,
-            stop_signal="QUIT",
-            depends_on=[
-                files["nginx.conf"],
-                *(path.read_text() for path in sorted((TEMPLATES / "nginx").glob("*.conf"))),
-            ],
+            depends_on=[texts["registry.yml"], _bundle(layout)],
         ),
     ]
+
+
+def _application(layout: Layout, settings: Settings, code: str) -> list[Program]:
+    environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
+    celery = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery"]
+    schedule = ["--schedule", f"{layout.var}/celery/schedule", "--pidfile", ""]
+    # They read the signing key and the trusted certificates once, at their start.
+    changes = [code, _bundle(layout), (layout.secrets / "token" / "current.crt").read_text()]
+    return [
+        Program("core", _gunicorn(layout, settings), environment, socket="core.sock", depends_on=changes),
+        Program(
+            "worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO"], environment, depends_on=changes
+        ),
+        Program("beat", [*celery, "beat", *schedule, "--loglevel", "INFO"], environment, depends_on=changes),
+    ]
+
+
+def _nginx(layout: Layout, settings: Settings) -> Program:
+    own = layout.etc / "nginx.conf"
+    shared = [path.read_text() for path in sorted((TEMPLATES / "nginx").glob("*.conf"))]
+    return Program(
+        "nginx",
+        ["/usr/sbin/nginx", "-p", str(layout.var / "nginx"), "-c", str(own)],
+        BARE,
+        stop_signal="QUIT",
+        depends_on=[configuration_files(layout, settings)[own], *shared],
+    )
+
+
+def _bundle(layout: Layout) -> str:
+    return (layout.secrets / "token" / "bundle.pem").read_text()
 
 
 def _postgres(layout: Layout) -> list[str]:

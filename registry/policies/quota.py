@@ -8,5 +8,5 @@ from registry.operation import Operation
 
 
 def quota_is_left(operation: Operation) -> None:
-    if quotas.is_spent(project=operation.project()):
+    if quotas.is_spent(project=operation.project):
         raise errors.QuotaExceeded

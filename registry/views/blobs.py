@@ -35,7 +35,7 @@ def get(operation: Operation) -> HttpResponse:
 def delete(operation: Operation) -> HttpResponse:
     """202 when no manifest of the repository needs the blob."""
     digest = oci.parse_digest(operation.rest["digest"])
-    links.delete_blob(repository=operation.repository(), digest=digest)
+    links.delete_blob(repository=operation.repository, digest=digest)
     return HttpResponse(status=202)
 
 
@@ -66,8 +66,8 @@ def _size(operation: Operation, digest: str) -> int | None:
 
 def _repository(operation: Operation, may_push: bool) -> Repository | None:
     try:
-        return operation.repository()
+        return operation.repository
     except errors.NameUnknown:
         if not may_push or operation.name is None:
             return None
-        return repositories.ensure(project=operation.project(), name=operation.name)
+        return repositories.ensure(project=operation.project, name=operation.name)

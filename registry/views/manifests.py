@@ -43,7 +43,7 @@ def put(operation: Operation) -> HttpResponse:
         raise errors.DigestInvalid(f"The manifest's digest is {manifest.digest}, not {reference.digest}")
     if operation.name is None:
         raise errors.NameInvalid
-    repository = repositories.ensure(project=operation.project(), name=operation.name)
+    repository = repositories.ensure(project=operation.project, name=operation.name)
     pushed = artifacts.push(repository=repository, manifest=manifest, tag=reference.tag, actor=operation.actor())
     response = HttpResponse(status=201)
     response["Location"] = f"/v2/{quote(operation.repository_name)}/manifests/{pushed.digest}"
@@ -56,7 +56,7 @@ def put(operation: Operation) -> HttpResponse:
 def delete(operation: Operation) -> HttpResponse:
     """202: by tag only the tag goes, by digest the manifest with all its tags."""
     reference = operation.reference
-    repository = operation.repository()
+    repository = operation.repository
     if reference.tag is not None:
         tag = Tag.objects.live().filter(repository=repository, name=reference.tag).first()
         if tag is None:

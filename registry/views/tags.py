@@ -12,7 +12,7 @@ from registry.views import paging
 
 def names(operation: Operation) -> HttpResponse:
     """`{"name", "tags"}`; NameUnknown for a repository without artifacts."""
-    repository = operation.repository()
+    repository = operation.repository
     if repository.deleted is not None:
         raise errors.NameUnknown(f"repository {repository.name} not found")
     size = paging.page_size(operation.request)

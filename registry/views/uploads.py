@@ -24,7 +24,7 @@ def start(operation: Operation) -> HttpResponse:
     """Let the registry start an upload, or mount a blob of another repository."""
     if operation.name is None:
         raise errors.NameInvalid
-    repository = repositories.ensure(project=operation.project(), name=operation.name)
+    repository = repositories.ensure(project=operation.project, name=operation.name)
     query = _query(operation.request)
     mount, source = query.get("mount"), query.get("from")
     if mount is not None and source is not None and _may_mount(operation, repository, mount, source):
@@ -57,7 +57,7 @@ def check(operation: Operation) -> None:
     digest = oci.parse_digest(query["digest"])
     if operation.name is None:
         raise errors.NameInvalid
-    repository = repositories.ensure(project=operation.project(), name=operation.name)
+    repository = repositories.ensure(project=operation.project, name=operation.name)
     links.announce(repository=repository, digest=digest)
 
 

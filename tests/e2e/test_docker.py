@@ -75,7 +75,7 @@ def test_anybody_may_pull_from_a_public_project(docker: Docker, platform: Platfo
     docker("push", name)
     docker("rmi", name)
     docker("logout", platform.host)
-    docker("pull", name)
+    assert "Downloaded newer image" in docker("pull", name).stdout
 
 
 def test_a_wrong_password_is_refused_at_login(docker: Docker, platform: Platform, people: People) -> None:
@@ -99,4 +99,4 @@ def test_a_robot_pushes_with_its_secret(docker: Docker, platform: Platform, peop
     name = f"{platform.host}/team/robot:1"
     docker.build(name, Path("/etc/os-release"))
     docker.login(platform.host, (robot["name"], robot["secret"]))
-    docker("push", name)
+    assert "digest: sha256:" in docker("push", name).stdout

@@ -102,7 +102,7 @@ def test_a_token_is_for_the_project_it_was_made_for(team: Project, alice: User) 
     factories.project("team", factories.user("eve"))
     operation = Operation(request=request, action="push", token=token, name=RepositoryName("team", "app"), rest={})
     with pytest.raises(errors.ProjectUnknown):
-        operation.project()
+        _ = operation.project
 
 
 def test_tokens_expire_and_are_bound_to_us() -> None:
