@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from core import errors
+from core.constraints import refuse_duplicates
 from core.events import emit
+from projects import projects
 from projects.events import MemberCreated, MemberDeleted, MemberEvent, MemberUpdated
 from projects.models import Member, Project
 from rbac.access import Actor
@@ -16,26 +18,41 @@ from rbac.roles import NAMES, Role
 def create(*, project: Project, role: int, user: User | None, group: Group | None, actor: Actor) -> Member:
     """A new member. Conflict when it is one already."""
     member = Member(project=project, user=user, group=group, role=_checked(role))
-    try:
-        with transaction.atomic():
+    message = "the member exists already in this project"
+    with projects.held(project):
+        with refuse_duplicates(member_user_once=message, member_group_once=message):
             member.save()
-            emit(_event(MemberCreated, member, actor))
-    except IntegrityError as error:
-        raise errors.Conflict("the member exists already") from error
+        emit(_event(MemberCreated, member, actor))
     return member
 
 
 def change_role(*, member: Member, role: int, actor: Actor) -> None:
-    member.role = _checked(role)
+    """Give a member another role. NotFound when somebody removed him meanwhile."""
+    role = _checked(role)
     with transaction.atomic():
-        member.save(update_fields=["role", "updated"])
-        emit(_event(MemberUpdated, member, actor))
+        row = _locked(member)
+        row.role = role
+        row.save(update_fields=["role", "updated"])
+        emit(_event(MemberUpdated, row, actor))
 
 
 def delete(*, member: Member, actor: Actor) -> None:
     with transaction.atomic():
-        emit(_event(MemberDeleted, member, actor))
-        member.delete()
+        row = _locked(member)
+        emit(_event(MemberDeleted, row, actor))
+        row.delete()
+
+
+def _locked(member: Member) -> Member:
+    row = (
+        Member.objects.select_for_update(of=("self",))
+        .select_related("user", "group", "project")
+        .filter(pk=member.pk)
+        .first()
+    )
+    if row is None:
+        raise errors.NotFound(f"member {member.pk} not found")
+    return row
 
 
 def _checked(role: int) -> int:

@@ -2,69 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from core import configuration, errors, oci
+from core.constraints import refuse_duplicates
 from core.events import emit
 from projects import links
+from projects import metadata as project_metadata
 from projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
 from projects.models import Member, Project, Quota, Repository
-from rbac.access import Actor
-from rbac.models import Robot, User
+from rbac import robots
+from rbac.access import Actor, allowed
+from rbac.models import User
 from rbac.roles import Role
 
-# Harbor's keys besides `public`; what they switch on comes with its own room.
-METADATA = (
-    "enable_content_trust",
-    "enable_content_trust_cosign",
-    "prevent_vul",
-    "severity",
-    "auto_scan",
-    "auto_sbom_generation",
-    "reuse_sys_cve_allowlist",
-    "retention_id",
-    "proxy_speed_kb",
-    "max_upstream_conn",
-)
+# Harbor's limit for a quota.
+STORAGE_MOST = 1024 * 2**40
 
 
-def create(*, name: str, public: bool, metadata: dict[str, str], storage_limit: int | None, actor: Actor) -> Project:
-    """A new project with its maker as project admin. Conflict when the name is taken or still being freed."""
+def create(
+    *, name: str, public: bool = False, metadata: Mapping[str, str], storage_limit: int | None, actor: Actor
+) -> Project:
+    """A new project with its maker as project admin. Conflict when the name is taken or still being freed.
+
+    What a robot makes belongs to the first system admin. Only system admins choose the storage limit;
+    `public` counts when the metadata do not say it.
+    """
     if not oci.is_project_name(name):
         raise errors.BadRequest(
             f"the project name {name[:80]!r} is not valid: 1 to 255 lower-case letters and digits, "
             "separated by single '.', '_' or '-'"
         )
-    if not isinstance(actor, User):
-        raise errors.Denied("only a user can own a project")
-    if configuration.get("project_creation_restriction") == "adminonly" and not actor.is_sysadmin:
-        raise errors.Denied("Only system admin can create project")
+    owner = _owner(actor)
+    kept = project_metadata.checked({"public": str(public), **metadata})
+    is_public = kept.pop("public") == "true"
+    limit = _limit(storage_limit, actor)
     links.wait_for_removal(project_name=name)
-    limit = (
-        storage_limit if storage_limit is not None and actor.is_sysadmin else configuration.get("storage_per_project")
-    )
-    try:
-        with transaction.atomic():
-            project = Project.objects.create(name=name, owner=actor, public=public, metadata=metadata)
-            Member.objects.create(project=project, user=actor, role=Role.PROJECT_ADMIN)
-            Quota.objects.create(project=project, hard=limit)
-            emit(ProjectCreated(actor=actor.name, project_id=project.pk, project=name))
-    except IntegrityError as error:
-        raise errors.Conflict(f"The project named {name} already exists") from error
+    with transaction.atomic():
+        with refuse_duplicates(project_name_live=f"The project named {name} already exists"):
+            project = Project.objects.create(name=name, owner=owner, public=is_public, metadata=kept)
+        Member.objects.create(project=project, user=owner, role=Role.PROJECT_ADMIN)
+        Quota.objects.create(project=project, hard=limit)
+        emit(ProjectCreated(actor=actor.name, project_id=project.pk, project=name))
     return project
 
 
-def update(*, project: Project, public: bool | None, metadata: dict[str, str], actor: Actor) -> None:
+def update(*, project: Project, metadata: Mapping[str, str], actor: Actor) -> None:
     """Change what is given; metadata are merged key by key."""
-    with transaction.atomic():
-        row = Project.objects.live().select_for_update(of=("self",), no_key=True).filter(pk=project.pk).first()
-        if row is None:
-            raise errors.NotFound(f"project {project.name} not found")
-        row.public = row.public if public is None else public
-        row.metadata = {**row.metadata, **metadata}
+    kept = project_metadata.checked(metadata)
+    said = kept.pop("public", None)
+    with held(project) as row:
+        row.public = row.public if said is None else said == "true"
+        row.metadata = {**row.metadata, **kept}
         row.save(update_fields=["public", "metadata", "updated"])
         emit(ProjectUpdated(actor=actor.name, project_id=row.pk, project=row.name))
 
@@ -81,13 +74,23 @@ def delete(*, project: Project, actor: Actor) -> None:
         row.deleted = timezone.now()
         row.save(update_fields=["deleted"])
         row.members.all().delete()
-        Robot.objects.filter(project_id=row.pk).delete()
+        robots.forget_project(project_id=row.pk, name=row.name)
         emit(ProjectDeleted(actor=actor.name, project_id=row.pk, project=row.name))
     try:
         links.remove_links_of(project=row)
     except errors.Unavailable:
         # The project is deleted all the same; housekeeping finishes it, and the name waits.
         return
+
+
+@contextmanager
+def held(project: Project) -> Iterator[Project]:
+    """A transaction in which the project cannot be deleted; gives its row as it is now. NotFound when it is gone."""
+    with transaction.atomic():
+        row = Project.objects.live().select_for_update(of=("self",), no_key=True).filter(pk=project.pk).first()
+        if row is None:
+            raise errors.NotFound(f"project {project.name} not found")
+        yield row
 
 
 def why_not_deletable(project: Project) -> str:
@@ -97,10 +100,22 @@ def why_not_deletable(project: Project) -> str:
     return ""
 
 
-def check_metadata(given: dict[str, Any]) -> dict[str, str]:
-    """The known keys with their values as text (`public` aside); BadRequest for a value that is not text."""
-    kept = {key: value for key, value in given.items() if key in METADATA and value is not None}
-    for key, value in kept.items():
-        if not isinstance(value, str):
-            raise errors.BadRequest(f"metadata {key} must be a string")
-    return kept
+def _owner(actor: Actor) -> User:
+    if isinstance(actor, User):
+        if configuration.get("project_creation_restriction") == "adminonly" and not actor.is_sysadmin:
+            raise errors.Forbidden("Only system admin can create project")
+        return actor
+    if not allowed(actor, "project", "create"):
+        raise errors.Forbidden("Only system level robot can create project")
+    owner: User | None = User.objects.live().filter(is_sysadmin=True).order_by("pk").first()
+    if owner is None:
+        raise errors.Precondition("there is no system admin who could own the project")
+    return owner
+
+
+def _limit(wanted: int | None, actor: Actor) -> int:
+    if not wanted or not actor.is_sysadmin:
+        return int(configuration.get("storage_per_project"))
+    if wanted != Quota.UNLIMITED and not 0 < wanted <= STORAGE_MOST:
+        raise errors.BadRequest("storage_limit is a number of bytes up to 1024 TiB, or -1 for no limit")
+    return wanted

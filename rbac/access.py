@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from rbac import roles
@@ -35,3 +36,24 @@ def allowed(actor: Actor, resource: str, action: str, project: Place | None = No
     if project is None or not isinstance(actor, User):
         return False
     return any(roles.role_grants(role, resource, action) for role in project.roles_of(actor))
+
+
+def permissions_in(actor: Actor, project: Place) -> list[tuple[str, str]]:
+    """Every resource and action that an actor has in a project."""
+    place = with_known_roles(project, actor)
+    return [pair for pair in roles.project_permissions() if allowed(actor, *pair, place)]
+
+
+def with_known_roles(project: Place, actor: Actor) -> Place:
+    """The project with its roles asked for once, for who has many questions about one actor."""
+    return _Known(project.name, project.public, tuple(project.roles_of(actor)) if isinstance(actor, User) else ())
+
+
+@dataclass
+class _Known:
+    name: str
+    public: bool
+    roles: tuple[Role, ...]
+
+    def roles_of(self, user: User) -> Iterable[Role]:
+        return self.roles

@@ -63,16 +63,27 @@ def set_robot_secret(robot: Robot, secret: str | None = None) -> str:
     RobotSecret.objects.create(
         robot=robot,
         kind=RobotSecret.Kind.GENERATED if generated else RobotSecret.Kind.CHOSEN,
-        digest=_sha256(text) if generated else make_password(text),
+        digest=_sha256(text) if generated else hashing(lambda: make_password(text)),
     )
     return text
+
+
+def hashing(work: Callable[[], T]) -> T:
+    """What a slow hash gives, a few at once: each takes memory that a hundred threads together do not have."""
+    # A flood of wrong passwords must not hold every thread: whoever waits too long is told to come again.
+    if not _hashing.acquire(timeout=HASHING_WAIT_SECONDS):
+        raise errors.Unavailable("Too many logins at once; try again.")
+    try:
+        return work()
+    finally:
+        _hashing.release()
 
 
 def _user(name: str, secret: str) -> User | None:
     user = User.objects.live().filter(username=name).first() if "\0" not in name else None
     if user is None or not user.has_usable_password():
         # As slow as a real check, so that answers do not tell which names exist.
-        _hash(lambda: make_password(secret[:128]))
+        hashing(lambda: make_password(secret[:128]))
         return None
     verified = _remembered_or(user.password, secret, lambda: check_password(secret, user.password))
     return user if verified and user.is_active else None
@@ -107,7 +118,7 @@ def _remembered_or(digest: str, secret: str, check: Callable[[], bool]) -> bool:
     with _flights[hash(digest) % len(_flights)]:
         if _is_remembered(key):
             return True
-        if not _hash(check):
+        if not hashing(check):
             return False
         _remember(key)
         return True
@@ -127,16 +138,6 @@ def _remember(key: str) -> None:
         redis.ask(lambda r: r.set(key, "1", ex=max(1, lifetime)))
     except redis.Away:
         return
-
-
-def _hash(work: Callable[[], T]) -> T:
-    # A flood of wrong passwords must not hold every thread: whoever waits too long is told to come again.
-    if not _hashing.acquire(timeout=HASHING_WAIT_SECONDS):
-        raise errors.Unavailable("Too many logins at once; try again.")
-    try:
-        return work()
-    finally:
-        _hashing.release()
 
 
 def _sha256(text: str) -> str:

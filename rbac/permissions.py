@@ -26,17 +26,17 @@ class HasPermission(BasePermission):
     """Asks `rbac.access.allowed` for what the view declares.
 
     A view says `resource = "artifact"` and, for actions of its own, `verbs = {"copy": "create"}`. Views
-    that guard nothing say so: `resource = EVERYBODY` or `SIGNED_IN`. A view with `get_project()` is asked
-    for its project; one without is about the system.
+    that guard nothing say so: `resource = EVERYBODY` or `SIGNED_IN`, and so may single verbs. A view with
+    `get_project()` is asked for its project; one without is about the system.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         resource = getattr(view, "resource", None)
-        if resource == EVERYBODY:
-            return True
-        if resource == SIGNED_IN:
-            return _or_refuse(request, bool(request.user.is_authenticated))
         verb = {**VERBS, **getattr(view, "verbs", {})}.get(getattr(view, "action", None) or "")
+        if EVERYBODY in (resource, verb):
+            return True
+        if SIGNED_IN in (resource, verb):
+            return _or_refuse(request, bool(request.user.is_authenticated))
         if resource is None or verb is None:
             return _or_refuse(request, False)
         project = view.get_project() if hasattr(view, "get_project") else None

@@ -2,65 +2,73 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.db import transaction
 
-from core import errors
+from core import errors, oci
+from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import credentials, roles
-from rbac.access import Actor, Place, allowed
+from rbac.access import Actor, Place, allowed, with_known_roles
 from rbac.events import RobotCreated, RobotDeleted, RobotUpdated
 from rbac.models import Robot
 from rbac.models.user import check_password_strength
 
-_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 Permissions = Sequence[dict[str, Any]]
+Places = Mapping[str, Place]
+"""The projects that permissions name, by name."""
+NEVER = -1
+EVERY_PROJECT = "*"
+# A century: what expires later may as well never expire.
+DAYS_MOST = 36500
 
 
 def create(
     *,
     short_name: str,
-    level: str,
     project: Place | None,
     project_id: int | None,
     permissions: Permissions,
-    places: dict[str, Place],
+    places: Places,
     description: str,
     duration_days: int,
     disabled: bool,
-    secret: str | None,
+    secret: str,
     actor: Actor,
 ) -> tuple[Robot, str]:
-    """A robot and its secret, which is never shown again.
+    """A robot of a project or (without one) of the system, and its secret, which is never shown again.
 
-    `places` holds the projects that the permissions name. Raises BadRequest for permissions that no robot
-    may have, Denied for those that its maker does not have himself, Conflict when the name is taken.
+    Raises BadRequest for permissions that no robot may have, Denied for those that its maker does not have
+    himself, Conflict when the name is taken.
     """
-    if not _NAME.fullmatch(short_name) or len(short_name) > 255:
-        raise errors.BadRequest("a robot's name is lower-case letters and digits, separated by '.', '_' or '-'")
-    check_permissions(level=level, project=project, permissions=permissions, places=places, actor=actor)
+    # The rule of projects' names, which keeps `+` out of them.
+    if not oci.is_project_name(short_name):
+        raise errors.BadRequest("robot name is not in lower case or contains illegal characters")
+    days = _checked_duration(duration_days)
+    check_permissions(project=project, permissions=permissions)
+    check_grant(permissions=permissions, places=places, actor=actor)
     if secret:
         check_password_strength(secret)
     robot = Robot(
-        name=_full_name(short_name, project),
+        name=settings.ROBOT_NAME_PREFIX + (f"{project.name}+{short_name}" if project else short_name),
         short_name=short_name,
-        level=level,
+        level=Robot.Level.PROJECT if project else Robot.Level.SYSTEM,
         project_id=project_id,
         description=description,
         permissions=permissions,
         disabled=disabled,
-        duration_days=duration_days,
+        duration_days=days,
         created_by=actor.name,
     )
-    robot.expires = _expiry(robot)
+    robot.expires = _expiry(robot.created, days)
     with transaction.atomic():
-        _save(robot)
+        with refuse_duplicates(rbac_robot_name_key=f"robot {robot.name} exists already"):
+            robot.save()
         shown = credentials.set_robot_secret(robot, secret or None)
         emit(RobotCreated(actor=actor.name, account=robot.name, project_id=project_id))
     return robot, shown
@@ -71,89 +79,120 @@ def update(
     robot: Robot,
     permissions: Permissions,
     description: str,
-    duration_days: int,
+    duration_days: int | None,
     disabled: bool,
     project: Place | None,
-    places: dict[str, Place],
+    places: Places,
     actor: Actor,
 ) -> None:
-    """Change everything but the name and the level."""
-    check_permissions(level=robot.level, project=project, permissions=permissions, places=places, actor=actor)
-    robot.permissions = permissions
-    robot.description = description
-    robot.disabled = disabled
-    robot.duration_days = duration_days
-    robot.expires = _expiry(robot)
-    with transaction.atomic():
-        _save(robot)
-        emit(RobotUpdated(actor=actor.name, account=robot.name, project_id=robot.project_id))
+    """Change everything but the name and the level; without a duration the expiry stays.
+
+    Only what a permission list gains must be the actor's own.
+    """
+    days = None if duration_days is None else _checked_duration(duration_days)
+    check_permissions(project=project, permissions=permissions)
+    with _changing(robot) as row:
+        check_grant(permissions=permissions, places=places, actor=actor, known=row.permissions)
+        row.permissions = list(permissions)
+        row.description = description
+        row.disabled = disabled
+        if days is not None and days != row.duration_days:
+            row.duration_days = days
+            row.expires = _expiry(row.created, days)
+        row.save()
+        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id))
 
 
-def refresh_secret(*, robot: Robot, secret: str | None, actor: Actor) -> str:
-    """Replace the secret by a chosen one, or by a generated one, and return it."""
+def refresh_secret(*, robot: Robot, secret: str, actor: Actor) -> str:
+    """Replace the secret by a chosen one, or (without one) by a generated one, and return it."""
     if secret:
         check_password_strength(secret)
-    with transaction.atomic():
-        shown = credentials.set_robot_secret(robot, secret or None)
-        emit(RobotUpdated(actor=actor.name, account=robot.name, project_id=robot.project_id, detail="secret"))
+    with _changing(robot) as row:
+        shown = credentials.set_robot_secret(row, secret or None)
+        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id, detail="secret"))
     return shown
 
 
 def delete(*, robot: Robot, actor: Actor) -> None:
-    with transaction.atomic():
-        robot.delete()
-        emit(RobotDeleted(actor=actor.name, account=robot.name, project_id=robot.project_id))
+    with _changing(robot) as row:
+        emit(RobotDeleted(actor=actor.name, account=row.name, project_id=row.project_id))
+        row.delete()
 
 
-def check_permissions(
-    *, level: str, project: Place | None, permissions: Permissions, places: dict[str, Place], actor: Actor
-) -> None:
-    """Whether such a robot may be made by this actor: nobody gives what he does not have."""
-    if not permissions or not all(entry["access"] for entry in permissions):
+def forget_project(*, project_id: int, name: str) -> None:
+    """Delete a project's robots, and what system robots may do there.
+
+    Whoever makes a project of the same name later must not find old robots in it.
+    """
+    Robot.objects.filter(project_id=project_id).delete()
+    for robot in Robot.objects.select_for_update().filter(permissions__contains=[{"namespace": name}]):
+        robot.permissions = [entry for entry in robot.permissions if entry["namespace"] != name]
+        robot.save(update_fields=["permissions", "updated"])
+
+
+def check_permissions(*, project: Place | None, permissions: Permissions) -> None:
+    """BadRequest unless a robot of this project, or (without one) of the system, may have such a list."""
+    if not permissions:
         raise errors.BadRequest("bad request empty permission")
-    if project is not None and [(e["kind"], e["namespace"]) for e in permissions] != [("project", project.name)]:
-        raise errors.BadRequest("a project's robot has exactly one permission: of kind project, for its own project")
-    for entry in permissions:
-        for access in entry["access"]:
-            _check_one(entry, access["resource"], access["action"], places, actor)
+    if not all(entry["access"] for entry in permissions):
+        raise errors.BadRequest("bad request empty access")
+    spaces = [(entry["kind"], entry["namespace"]) for entry in permissions]
+    if project is not None and spaces != [("project", project.name)]:
+        raise errors.BadRequest("bad request permission: a project's robot has exactly one, for its own project")
+    for kind, namespace, resource, action in _each(permissions):
+        if (kind == "system") != (namespace == "/") or not roles.robot_may_have(kind, resource, action):
+            raise errors.BadRequest(f"bad request permission: {resource}:{action}")
 
 
-def _check_one(entry: dict[str, Any], resource: str, action: str, places: dict[str, Place], actor: Actor) -> None:
-    if not roles.robot_may_have(entry["kind"], resource, action):
-        raise errors.BadRequest(f"bad request permission: {resource}:{action}")
+def check_grant(*, permissions: Permissions, places: Places, actor: Actor, known: Permissions = ()) -> None:
+    """Denied when the list holds what neither was `known` already nor the actor has: nobody gives what is not his."""
+    places = {name: with_known_roles(place, actor) for name, place in places.items()}
+    for wanted in sorted(set(_each(permissions)) - set(_each(known))):
+        if not _has(actor, places, *wanted):
+            _, namespace, resource, action = wanted
+            raise errors.Denied(f"you cannot give {resource}:{action} in {namespace}, which you do not have")
+
+
+def places_named(permissions: Permissions) -> set[str]:
+    """Names of the projects that the permissions are about."""
+    return {entry["namespace"] for entry in permissions if entry["kind"] == "project"} - {EVERY_PROJECT}
+
+
+def _each(permissions: Permissions) -> Iterable[tuple[str, str, str, str]]:
+    return (
+        (entry["kind"], entry["namespace"], access["resource"], access["action"])
+        for entry in permissions
+        for access in entry["access"]
+    )
+
+
+def _has(actor: Actor, places: Places, kind: str, namespace: str, resource: str, action: str) -> bool:
     if actor.is_sysadmin:
-        return
-    if not _has_himself(entry, resource, action, places, actor):
-        raise errors.Denied(f"you cannot give {resource}:{action} in {entry['namespace']}, which you do not have")
-
-
-def _has_himself(entry: dict[str, Any], resource: str, action: str, places: dict[str, Place], actor: Actor) -> bool:
-    if entry["kind"] == "system":
+        return True
+    if kind == "system":
         return allowed(actor, resource, action)
-    if entry["namespace"] == "*":
+    if namespace == EVERY_PROJECT:
         # All projects, those of others and of the future too: only who has that list himself.
-        return isinstance(actor, Robot) and actor.may(resource, action, "*")
-    place = places.get(entry["namespace"])
+        return isinstance(actor, Robot) and actor.may(resource, action, EVERY_PROJECT)
+    place = places.get(namespace)
     return place is not None and allowed(actor, resource, action, place)
 
 
-def places_named(permissions: Permissions) -> Sequence[str]:
-    """Names of the projects that the permissions are about."""
-    return [entry["namespace"] for entry in permissions if entry["kind"] == "project" and entry["namespace"] != "*"]
+def _checked_duration(days: int) -> int:
+    if days != NEVER and not 0 < days <= DAYS_MOST:
+        raise errors.BadRequest(f"bad request error duration input: {days}, it must be -1 (never) or a positive number")
+    return days
 
 
-def _full_name(short_name: str, project: Place | None) -> str:
-    return settings.ROBOT_NAME_PREFIX + (f"{project.name}+{short_name}" if project else short_name)
+def _expiry(created: datetime, days: int) -> datetime | None:
+    return None if days == NEVER else created + timedelta(days=days)
 
 
-def _expiry(robot: Robot) -> Any:
-    return None if robot.duration_days == -1 else robot.created + timedelta(days=robot.duration_days)
-
-
-def _save(robot: Robot) -> None:
-    robot.updated = timezone.now()
-    try:
-        with transaction.atomic():
-            robot.save()
-    except IntegrityError as error:
-        raise errors.Conflict(f"robot {robot.name} exists already") from error
+@contextmanager
+def _changing(robot: Robot) -> Iterator[Robot]:
+    """The robot's row as it is now, locked."""
+    with transaction.atomic():
+        row = Robot.objects.select_for_update().filter(pk=robot.pk).first()
+        if row is None:
+            raise errors.NotFound(f"robot {robot.pk} not found")
+        yield row

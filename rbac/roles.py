@@ -163,3 +163,11 @@ def public_grants(resource: str, action: str) -> bool:
 def robot_may_have(kind: str, resource: str, action: str) -> bool:
     """Whether a robot may be given this; kind is `system` or `project`."""
     return action in (SYSTEM if kind == "system" else ROBOT).get(resource, "").split()
+
+
+def project_permissions() -> list[tuple[str, str]]:
+    """Every resource and action there is inside projects, sorted."""
+    found = {(resource, action) for resource, actions in ROBOT.items() for action in actions.split()}
+    for resource, by_role in GRANTS.items():
+        found.update((resource, action) for actions in by_role.values() for action in actions.split())
+    return sorted(found)

@@ -2,85 +2,165 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from django.contrib.auth.hashers import check_password
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from core import errors
+from core import configuration, errors
+from core.constraints import refuse_duplicates
 from core.events import emit
-from rbac.access import Actor
+from rbac import login_limit
+from rbac.access import Actor, allowed
+from rbac.credentials import hashing
 from rbac.events import UserCreated, UserDeleted, UserUpdated
 from rbac.models import User
 from rbac.models.user import check_password_strength, check_username
 
-# The first administrator cannot be deleted: somebody must be able to get in.
+# The first administrator stays, as in Harbor: somebody must be able to get in.
 FIRST_ADMIN = 1
+NAME_MOST = 255
+_EMAIL = re.compile(r"[^@\s<>,;:\"\\\[\]()]+@[^@\s<>,;:\"\\\[\]()]+\.[a-zA-Z]{2,}")
 
 
-def create(*, username: str, password: str, email: str, realname: str, comment: str, actor: Actor) -> User:
-    """A new user. Conflict when the name or address is taken."""
+def create(
+    *,
+    username: str,
+    password: str,
+    email: str = "",
+    realname: str = "",
+    comment: str = "",
+    actor: Actor,
+    from_browser: bool = False,
+) -> User:
+    """A new user. Conflict when the name or address is taken.
+
+    Forbidden (or Unauthenticated) unless the actor manages users, or people may sign themselves up, which
+    needs a browser's session, as in Harbor.
+    """
+    if not allowed(actor, "user", "create"):
+        _check_self_registration(actor, from_browser)
     check_username(username)
     check_password_strength(password)
-    user = User(username=username, email=email or None, realname=realname, comment=comment)
-    user.set_password(password)
+    user = User(username=username, email=_checked_email(email), realname=realname, comment=comment)
+    hashing(lambda: user.set_password(password))
     with transaction.atomic():
-        _save(user)
+        with _no_duplicate():
+            user.save()
         emit(UserCreated(actor=actor.name, account=user.name))
     return user
 
 
-def update(*, user: User, actor: Actor, **profile: Any) -> None:
-    """Change email, realname or comment."""
-    for field, value in profile.items():
-        setattr(user, field, (value or None) if field == "email" else value)
-    with transaction.atomic():
-        _save(user)
-        emit(UserUpdated(actor=actor.name, account=user.name, detail="profile"))
+def update(
+    *, user: User, email: str | None = None, realname: str | None = None, comment: str | None = None, actor: Actor
+) -> None:
+    """Change what is given; an empty email address is none."""
+    with _changing(user) as row:
+        if email is not None:
+            row.email = _checked_email(email)
+        row.realname = row.realname if realname is None else realname
+        row.comment = row.comment if comment is None else comment
+        with _no_duplicate():
+            row.save(update_fields=["email", "realname", "comment", "updated"])
+        emit(UserUpdated(actor=actor.name, account=row.name, detail="profile"))
 
 
-def change_password(*, user: User, new: str, old: str | None, actor: Actor) -> None:
-    """Set a password. With `old` given it must be right; sessions and remembered logins end at once."""
-    if old is not None and not check_password(old, user.password):
-        raise errors.Denied("the old password is not correct")
-    check_password_strength(new)
-    if check_password(new, user.password):
-        raise errors.BadRequest("the new password can not be same with the old one")
-    user.set_password(new)
-    with transaction.atomic():
-        _save(user)
-        emit(UserUpdated(actor=actor.name, account=user.name, detail="password"))
+def change_password(*, user: User, new: str, old: str, actor: Actor) -> None:
+    """Set a password; sessions and remembered logins end at once.
+
+    For himself everybody must know the old one (Forbidden); who manages users need not know other people's.
+    """
+    is_self = isinstance(actor, User) and actor.pk == user.pk
+    with _changing(user) as row:
+        if is_self:
+            _check_old_password(row, old)
+        check_password_strength(new)
+        if hashing(lambda: check_password(new, row.password)):
+            raise errors.BadRequest("New password is identical to old password")
+        hashing(lambda: row.set_password(new))
+        row.save(update_fields=["password", "updated"])
+        emit(UserUpdated(actor=actor.name, account=row.name, detail="password"))
 
 
 def set_sysadmin(*, user: User, is_sysadmin: bool, actor: Actor) -> None:
     """Make a user a system admin, or no longer one."""
     if user.pk == FIRST_ADMIN and not is_sysadmin:
-        raise errors.Denied("the first administrator stays one")
-    user.is_sysadmin = is_sysadmin
-    with transaction.atomic():
-        _save(user)
-        emit(UserUpdated(actor=actor.name, account=user.name, detail=f"sysadmin: {is_sysadmin}"))
+        raise errors.Forbidden("The first administrator stays one")
+    with _changing(user) as row:
+        row.is_sysadmin = is_sysadmin
+        row.save(update_fields=["is_sysadmin", "updated"])
+        emit(UserUpdated(actor=actor.name, account=row.name, detail=f"sysadmin: {is_sysadmin}"))
 
 
 def delete(*, user: User, actor: Actor) -> None:
     """Delete a user: the row stays for the audit log, the name and the address are free again."""
     if user.pk == FIRST_ADMIN or (isinstance(actor, User) and actor.pk == user.pk):
-        raise errors.Denied("nobody can delete himself or the first administrator")
-    name = user.name
-    with transaction.atomic():
-        user.memberships.all().delete()
-        user.username = f"{user.username}#{user.pk}"
-        user.email = f"{user.email}#{user.pk}" if user.email else None
-        user.is_active = False
-        user.deleted = timezone.now()
-        _save(user)
+        raise errors.Forbidden(f"User with ID {user.pk} cannot be deleted")
+    with _changing(user) as row:
+        name = row.name
+        row.memberships.all().delete()
+        row.username = _retired(row.username, row.pk)
+        row.email = _retired(row.email, row.pk) if row.email else None
+        row.is_active = False
+        row.is_sysadmin = False
+        row.deleted = timezone.now()
+        row.save(update_fields=["username", "email", "is_active", "is_sysadmin", "deleted", "updated"])
         emit(UserDeleted(actor=actor.name, account=name))
 
 
-def _save(user: User) -> None:
-    try:
-        with transaction.atomic():
-            user.save()
-    except IntegrityError as error:
-        raise errors.Conflict("a user of this name or email address exists already") from error
+def find(*, user_id: int, actor: Actor, action: str) -> User:
+    """A user, for himself or for who may do this to everybody; Forbidden for others, whether he exists or not."""
+    is_self = isinstance(actor, User) and actor.pk == user_id
+    if not is_self and not allowed(actor, "user", action):
+        raise errors.Forbidden(f"Not authorized to {action} user: {user_id}")
+    user: User | None = User.objects.live().filter(pk=user_id).first()
+    if user is None:
+        raise errors.NotFound(f"user {user_id} not found")
+    return user
+
+
+def _check_self_registration(actor: Actor, from_browser: bool) -> None:
+    if not configuration.get("self_registration"):
+        raise errors.Forbidden if actor.is_authenticated else errors.Unauthenticated
+    if not from_browser:
+        raise errors.Forbidden("self-registration cannot be triggered via API")
+
+
+def _check_old_password(user: User, old: str) -> None:
+    """Forbidden when it is wrong; limited like logins, for a stolen session must not be able to guess."""
+    login_limit.check(user.name, "password change")
+    if not hashing(lambda: check_password(old, user.password)):
+        login_limit.record_failure(user.name, "password change")
+        raise errors.Forbidden("Current password is incorrect")
+
+
+def _checked_email(email: str) -> str | None:
+    if email and (len(email) > NAME_MOST or not _EMAIL.fullmatch(email)):
+        raise errors.BadRequest("email with illegal format")
+    return email or None
+
+
+def _retired(name: str, number: int) -> str:
+    """A name that nobody needs any more: `name#id`, cut when it would not fit."""
+    mark = f"#{number}"
+    return name[: NAME_MOST - len(mark)] + mark
+
+
+@contextmanager
+def _changing(user: User) -> Iterator[User]:
+    """The user's row as it is now, locked: two changes at once must not undo one another."""
+    with transaction.atomic():
+        row = User.objects.live().select_for_update(of=("self",), no_key=True).filter(pk=user.pk).first()
+        if row is None:
+            raise errors.NotFound(f"user {user.pk} not found")
+        yield row
+
+
+def _no_duplicate() -> AbstractContextManager[None]:
+    return refuse_duplicates(
+        rbac_user_username_key="a user of this name exists already",
+        rbac_user_email_key="a user with this email address exists already",
+    )

@@ -11,7 +11,10 @@ class RepositoryConverter:
     regex = ".+"
 
     def to_python(self, value: str) -> str:
-        return unquote(value)
+        name = unquote(value)
+        if "\0" in name:
+            raise ValueError("a null byte is in no name")
+        return name
 
     def to_url(self, value: str) -> str:
         return value.replace("/", "%2F")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote, urlencode
 
+from django.utils.encoding import escape_uri_path
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -49,7 +50,7 @@ class HarborPagination(BasePagination):
         query = {**self.request.query_params.dict(), "page": page, "page_size": self.size}
         # Harbor does not escape the query; CR and LF must not get through all the same.
         text = unquote(urlencode(query)).replace("\r", "").replace("\n", "")
-        return f'<{self.request.path}?{text}>; rel="{name}"'
+        return f'<{escape_uri_path(self.request.path)}?{text}>; rel="{name}"'
 
 
 def _number(request: Request, name: str, default: int) -> int:

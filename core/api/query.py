@@ -1,97 +1,196 @@
-"""Harbor's `q` and `sort` parameters for lists.
+"""Harbor's `q` and `sort` parameters for lists (its lib/q), on the fields that a view allows.
 
-A view allows keys by naming them: `filter_fields = {"name": "name", "creation_time": "created"}`. Everything
-else is ignored, as in Harbor, so that no other column can be asked about. `default_sort` orders the rest.
+q=k=v            exactly            q=k={a b}    one of
+q=k=~v           contains           q=k=(a b)    all of
+q=k=[low~high]   from, to           pairs are joined by commas; a leading backslash means "literally"
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from django.core.exceptions import FieldError, ValidationError
-from django.db.models import BooleanField, Q, QuerySet
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.db.models import Q, QuerySet
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
 from core import errors
+from core.api.forms import INT64_MOST
 from core.api.json import is_true
 
 
+@dataclass(frozen=True)
+class Exact:
+    value: str
+
+
+@dataclass(frozen=True)
+class Fuzzy:
+    text: str
+
+
+@dataclass(frozen=True)
+class Range:
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AllOf:
+    values: tuple[str, ...]
+
+
+Condition = Exact | Fuzzy | Range | AnyOf | AllOf
+Filter = Callable[[QuerySet[Any], Condition], QuerySet[Any]]
+"""What a view gives instead of a field's name when a key means more than a column."""
+
+
+def parse(text: str) -> list[tuple[str, Condition]]:
+    """The pairs of a `q`; BadRequest when they break the grammar."""
+    # Harbor unescapes once more than HTTP does.
+    text = unquote_plus(text)
+    if "\0" in text:
+        raise errors.BadRequest("q holds a null byte")
+    return [_pair(pair) for pair in text.split(",")] if text else []
+
+
+def conditions(request: Request) -> dict[str, Condition]:
+    """A request's conditions by normalised key, for views that need to look before filtering."""
+    return {normalised(key): condition for key, condition in parse(request.query_params.get("q", ""))}
+
+
+def normalised(key: str) -> str:
+    """Harbor takes a model's field and its column alike: `RepositoryName`, `repository_name`."""
+    return key.replace("_", "").lower()
+
+
 class HarborQuery(BaseFilterBackend):
-    """Filters and sorts by what the view allows."""
+    """Filters and sorts by what the view's `filter_fields` allow; other keys are ignored, as in Harbor."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        fields: Mapping[str, str] = getattr(view, "filter_fields", {})
-        booleans = {column.name for column in queryset.model._meta.fields if isinstance(column, BooleanField)}
+        fields = {normalised(key): target for key, target in view.filter_fields.items()}
+        for key, condition in parse(request.query_params.get("q", "")):
+            target = fields.get(normalised(key))
+            if isinstance(target, str):
+                queryset = queryset.filter(as_q(queryset.model, target, key, condition))
+            elif target is not None:
+                queryset = target(queryset, condition)
+        return queryset.order_by(*_order(request.query_params.get("sort", ""), fields, view.default_sort))
+
+
+# --- the grammar -----------------------------------------------------------------------------------------
+def _pair(pair: str) -> tuple[str, Condition]:
+    key, _, value = pair.partition("=")
+    if not key or not value:
+        raise errors.BadRequest('the query string must contain "=" and the key/value cannot be empty')
+    return key, _condition(value)
+
+
+def _condition(value: str) -> Condition:
+    match value[0]:
+        case "~":
+            return Fuzzy(value[1:])
+        case "[":
+            low, *more = _inside(value, "]").split("~")
+            if len(more) != 1 or not (low or more[0]):
+                raise errors.BadRequest(f"a range looks like [low~high], with one side or both: {value[:100]}")
+            return Range(low, more[0])
+        case "{":
+            return AnyOf(_items(value, "}"))
+        case "(":
+            return AllOf(_items(value, ")"))
+        case "\\":
+            return Exact(value[1:])
+    return Exact(value)
+
+
+def _items(value: str, end: str) -> tuple[str, ...]:
+    items = tuple(item.strip("\"'") for item in _inside(value, end).split(" ") if item)
+    if not items:
+        raise errors.BadRequest(f"a list must not be empty: {value[:100]}")
+    return items
+
+
+def _inside(value: str, end: str) -> str:
+    if len(value) < 2 or not value.endswith(end):
+        raise errors.BadRequest(f"{end!r} is missing at the end of {value[:100]}")
+    return value[1:-1]
+
+
+# --- conditions on columns -------------------------------------------------------------------------------
+def as_q(model: type[models.Model], path: str, key: str, condition: Condition) -> Q:
+    """A condition on one column; `key` is what the caller named it."""
+    field = _field(model, path)
+
+    def typed(text: str) -> Any:
+        return _typed(field, key, text)
+
+    match condition:
+        case Exact(value):
+            return Q(**{path: typed(value)})
+        case Fuzzy(text):
+            if not isinstance(field, models.CharField | models.TextField):
+                raise errors.BadRequest(f"{key} cannot be searched with ~")
+            return Q(**{f"{path}__icontains": text})
+        case Range(low, high):
+            ends = {f"{path}__gte": low, f"{path}__lte": high}
+            return Q(**{lookup: typed(end.strip("\"'")) for lookup, end in ends.items() if end})
+        case AnyOf(values):
+            return Q(**{f"{path}__in": [typed(value) for value in values]})
+        case AllOf(values):
+            return Q(*(Q(**{path: typed(value)}) for value in values))
+
+
+def _field(model: type[models.Model], path: str) -> models.Field[Any, Any] | None:
+    """The column behind a path; None for what a view computed, which is text."""
+    field: Any = None
+    for part in path.split("__"):
         try:
-            filtered = queryset.filter(parse_q(request.query_params.get("q", ""), fields, booleans))
-        except (FieldError, ValidationError, ValueError, TypeError) as error:
-            raise errors.BadRequest("the value of q does not fit its key") from error
-        return filtered.order_by(*parse_sort(request.query_params.get("sort", ""), fields, view.default_sort))
+            field = model._meta.get_field(part)
+        except FieldDoesNotExist:
+            return models.CharField()
+        model = field.related_model or model
+    return field  # type: ignore[no-any-return]
 
 
-def parse_q(text: str, fields: Mapping[str, str], booleans: Container[str] = ()) -> Q:
-    """The filter that `k=v,k=v` asks for.
-
-    Forms of a value: exact, `~fuzzy`, `[min~max]`, `{any of}`, `(all of)`; a leading backslash escapes. Columns
-    of `booleans` take true or false.
-    Raises BadRequest for anything else.
-    """
-    wanted = Q()
-    for pair in filter(None, unquote_plus(text).split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals or not key or not value:
-            raise errors.BadRequest('the query string must contain "=" and the key/value cannot be empty')
-        if key in fields:
-            field = fields[key]
-            wanted &= Q(**{field: is_true(value)}) if field in booleans else _condition(field, value)
-    return wanted
+def _typed(field: models.Field[Any, Any] | None, key: str, text: str) -> Any:
+    if isinstance(field, models.DateTimeField):
+        return _time(key, text)
+    if isinstance(field, models.BooleanField):
+        return is_true(text)
+    if isinstance(field, models.IntegerField):
+        if not re.fullmatch(r"-?[0-9]{1,19}", text) or abs(int(text)) > INT64_MOST:
+            raise errors.BadRequest(f"{key} is a number: {text[:40]!r} is not")
+        return int(text)
+    return text
 
 
-def parse_sort(text: str, fields: Mapping[str, str], default: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns to order by: the known ones of `a,-b`, then the default, so that pages never overlap."""
-    chosen = [
-        ("-" if key.startswith("-") else "") + fields[key.lstrip("-")]
-        for key in text.split(",")
-        if key.lstrip("-") in fields
-    ]
-    return (*chosen, *default)
-
-
-def _condition(field: str, value: str) -> Q:
-    if value.startswith("~"):
-        return Q(**{f"{field}__icontains": value[1:]})
-    if value.startswith("[") and value.endswith("]"):
-        return _range(field, value[1:-1])
-    if value.startswith("{") and value.endswith("}"):
-        return Q(**{f"{field}__in": [_typed(word) for word in value[1:-1].split()]})
-    if value.startswith("(") and value.endswith(")"):
-        every = Q()
-        for word in value[1:-1].split():
-            every &= Q(**{field: _typed(word)})
-        return every
-    return Q(**{field: value.removeprefix("\\")})
-
-
-def _range(field: str, text: str) -> Q:
-    least, tilde, most = text.partition("~")
-    if not tilde or "~" in most or not (least or most):
-        raise errors.BadRequest("a range looks like [min~max]; one side may be empty")
-    within = Q()
-    if least:
-        within &= Q(**{f"{field}__gte": _typed(least)})
-    if most:
-        within &= Q(**{f"{field}__lte": _typed(most)})
-    return within
-
-
-def _typed(word: str) -> Any:
-    """A time, else a whole number, else text without its quotes (Harbor's order)."""
+def _time(key: str, text: str) -> datetime:
     try:
-        return datetime.strptime(word, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        pass
-    return int(word) if word.removeprefix("-").isdecimal() and len(word) < 19 else word.strip("\"'")
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise errors.BadRequest(f"{key} is a time like 2024-01-31T12:00:00: {text[:40]!r} is not") from error
+
+
+# --- order -----------------------------------------------------------------------------------------------
+def _order(sort: str, fields: Mapping[str, str | Filter], default: tuple[str, ...]) -> list[str]:
+    chosen = []
+    for word in sort.split(","):
+        target = fields.get(normalised(word.removeprefix("-")))
+        if isinstance(target, str):
+            chosen.append(f"-{target}" if word.startswith("-") else target)
+    order = chosen or list(default)
+    # Equal rows must not change places between two pages.
+    return order if any(name in ("pk", "-pk") for name in order) else [*order, "pk"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api import json
+from core.api.query import Condition, Exact, as_q
 from projects import artifacts
 from projects.api import tags as tags_api
 from projects.api.parents import InProject
@@ -18,8 +19,9 @@ from projects.models import Accessory, Artifact, Reference, Tag
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
 
-def as_json(artifact: Artifact, *, with_tag: bool, with_accessory: bool) -> dict[str, Any]:
-    """Harbor's Artifact; the row must come from `prepared`."""
+def as_json(artifact: Artifact) -> dict[str, Any]:
+    """Harbor's Artifact; the row must have been completed."""
+    known = vars(artifact)
     document = json.without_empty(
         {
             "id": artifact.pk,
@@ -36,32 +38,99 @@ def as_json(artifact: Artifact, *, with_tag: bool, with_accessory: bool) -> dict
             "pull_time": json.time(artifact.pulled),
             "extra_attrs": artifact.extra_attrs,
             "annotations": artifact.annotations,
-            "references": [_reference(artifact, child) for child in artifact.references.all()],
+            "references": known.get("my_references"),
         }
     )
     # Harbor writes null, not nothing, when there is none.
-    document["tags"] = [tags_api.as_json(tag) for tag in artifact.tags.all()] or None if with_tag else None
-    if with_accessory:
-        found = vars(artifact).get("my_accessories", [])
-        document["accessories"] = [_accessory(artifact, accessory) for accessory in found] or None
+    document["tags"] = [tags_api.as_json(tag) for tag in known.get("my_tags", ())] or None
+    document["accessories"] = known.get("my_accessories") or None
     return document
 
 
-def prepared(rows: QuerySet[Artifact]) -> QuerySet[Artifact]:
-    """Artifacts with what their JSON shows, in a fixed number of queries."""
-    children = Reference.objects.filter(kind=Reference.Kind.CHILD).order_by("position")
-    return (
-        rows.select_related("repository", "manifest")
-        .defer("manifest__content")
-        .prefetch_related(
-            Prefetch("references", queryset=children),
-            Prefetch("tags", queryset=Tag.objects.live().order_by("-pushed", "-pk")),
-        )
-    )
+def _with_tags(rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
+    """`tags=*` tagged, `tags=nil` untagged, else what its tags are called."""
+    tags = Tag.objects.live().filter(artifact=OuterRef("pk"))
+    match condition:
+        case Exact("*"):
+            return rows.filter(Exists(tags))
+        case Exact("nil"):
+            return rows.filter(~Exists(tags))
+    return rows.filter(Exists(tags.filter(as_q(Tag, "name", "tags", condition))))
 
 
-def with_accessories(rows: Sequence[Artifact]) -> Sequence[Artifact]:
-    """Give each row what hangs on it, in one query."""
+class Artifacts(InProject):
+    """A repository's artifacts: no accessories, and parts of an index only when they are tagged."""
+
+    resource = "artifact"
+    filter_fields = {
+        "id": "id",
+        "digest": "manifest__digest",
+        "type": "kind",
+        "media_type": "config_media_type",
+        "manifest_media_type": "media_type",
+        "artifact_type": "artifact_type",
+        "size": "size",
+        "push_time": "pushed",
+        "pull_time": "pulled",
+        "tags": _with_tags,
+    }
+    default_sort = ("-pushed", "-pk")
+
+    def list(self, request: Request, **_: Any) -> Response:
+        rows = Artifact.objects.listed().filter(repository=self.get_repository())
+        return self.listing(rows.select_related("repository"), as_json, self._completed)
+
+    def retrieve(self, request: Request, **_: Any) -> Response:
+        return Response(as_json(self._completed([self.get_artifact()])[0]))
+
+    def destroy(self, request: Request, **_: Any) -> Response:
+        artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
+        return self.done()
+
+    def _completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
+        """Give each row what its JSON shows besides its columns, in a fixed number of queries."""
+        _add_references(rows)
+        if self.asked("with_tag", default=True):
+            prefetch_related_objects(
+                rows, Prefetch("tags", Tag.objects.live().order_by("-pushed", "-pk"), to_attr="my_tags")
+            )
+        if self.asked("with_accessory"):
+            _add_accessories(rows)
+        return rows
+
+
+class Accessories(InProject):
+    """What hangs on an artifact."""
+
+    resource = "accessory"
+    filter_fields = {
+        "type": "kind",
+        "digest": "artifact__manifest__digest",
+        "size": "artifact__size",
+        "creation_time": "artifact__pushed",
+    }
+
+    def list(self, request: Request, **_: Any) -> Response:
+        subject = self.get_artifact()
+        rows = Accessory.objects.filter(
+            repository=subject.repository, subject_digest=subject.digest, artifact__deleted__isnull=True
+        ).select_related("artifact")
+        return self.listing(rows, lambda accessory: _accessory(subject, accessory))
+
+
+def _add_references(rows: Sequence[Artifact]) -> None:
+    """The parts of each index among the rows."""
+    parts = Reference.objects.filter(artifact__in=rows, kind=Reference.Kind.CHILD).order_by("artifact_id", "position")
+    child = Artifact.objects.live().filter(repository=OuterRef("repository_id"), manifest=OuterRef("digest"))
+    by_parent: dict[int | None, list[dict[str, Any]]] = {}
+    for part in parts.annotate(child_id=Subquery(child.values("pk")[:1])):
+        by_parent.setdefault(part.artifact_id, []).append(_reference(part))
+    for row in rows:
+        vars(row)["my_references"] = by_parent.get(row.pk, [])
+
+
+def _add_accessories(rows: Sequence[Artifact]) -> None:
+    """What hangs on each of the rows."""
     found = (
         Accessory.objects.filter(
             repository__in={row.repository_id for row in rows},
@@ -75,74 +144,22 @@ def with_accessories(rows: Sequence[Artifact]) -> Sequence[Artifact]:
     for accessory in found:
         by_subject.setdefault((accessory.repository_id, accessory.subject_digest), []).append(accessory)
     for row in rows:
-        vars(row)["my_accessories"] = by_subject.get((row.repository_id, row.digest), [])
-    return rows
+        mine = by_subject.get((row.repository_id, row.digest), [])
+        vars(row)["my_accessories"] = [_accessory(row, accessory) for accessory in mine]
 
 
-class Artifacts(InProject):
-    """A repository's artifacts: no accessories, and parts of an index only when they are tagged."""
-
-    resource = "artifact"
-    filter_fields = {
-        "digest": "manifest_id",
-        "type": "kind",
-        "media_type": "media_type",
-        "artifact_type": "artifact_type",
-        "size": "size",
-        "push_time": "pushed",
-        "pull_time": "pulled",
-        "tags": "tags__name",
-    }
-    default_sort = ("-pushed", "-pk")
-    queryset = Artifact.objects.none()
-
-    def list(self, request: Request, **_: Any) -> Response:
-        rows = prepared(Artifact.objects.listed().filter(repository=self.get_repository()))
-        page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        return self.get_paginated_response(self._render(list(page)))
-
-    def retrieve(self, request: Request, **_: Any) -> Response:
-        row = prepared(Artifact.objects.filter(pk=self.get_artifact().pk)).get()
-        return Response(self._render([row])[0])
-
-    def destroy(self, request: Request, **_: Any) -> Response:
-        artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
-        return Response(status=200)
-
-    def _render(self, rows: Sequence[Artifact]) -> Sequence[dict[str, Any]]:
-        query = self.request.query_params
-        with_accessory = json.is_true(query.get("with_accessory"))
-        if with_accessory:
-            with_accessories(rows)
-        with_tag = json.is_true(query.get("with_tag", "true"))
-        return [as_json(row, with_tag=with_tag, with_accessory=with_accessory) for row in rows]
-
-
-class Accessories(InProject):
-    """What hangs on an artifact."""
-
-    resource = "accessory"
-    filter_fields = {"type": "kind", "digest": "artifact__manifest_id"}
-    default_sort = ("pk",)
-    queryset = Accessory.objects.none()
-
-    def list(self, request: Request, **_: Any) -> Response:
-        subject = self.get_artifact()
-        rows = Accessory.objects.filter(
-            repository=subject.repository, subject_digest=subject.digest, artifact__deleted__isnull=True
-        ).select_related("artifact")
-        page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        return self.get_paginated_response([_accessory(subject, accessory) for accessory in page])
-
-
-def _reference(artifact: Artifact, child: Reference) -> dict[str, Any]:
-    platform = child.descriptor.get("platform", {})
-    return {
-        "parent_id": artifact.pk,
-        "child_digest": child.digest,
-        "platform": {key: platform[key] for key in PLATFORM if key in platform},
-        "annotations": child.descriptor.get("annotations") or None,
-    }
+def _reference(part: Reference) -> dict[str, Any]:
+    platform = part.descriptor.get("platform", {})
+    return json.without_empty(
+        {
+            "parent_id": part.artifact_id,
+            "child_id": vars(part)["child_id"],
+            "child_digest": part.digest,
+            "platform": {key: platform[key] for key in PLATFORM if key in platform},
+            "annotations": part.descriptor.get("annotations"),
+            "urls": part.descriptor.get("urls"),
+        }
+    )
 
 
 def _accessory(subject: Artifact, accessory: Accessory) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
-from rest_framework import serializers
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
 from core.api import json
-from core.api.text import Text
+from core.api.forms import Form, Text, Whole
 from projects import members
 from projects.api.parents import InProject
 from projects.models import Member
@@ -19,26 +19,26 @@ from rbac.models import Group, User
 from rbac.roles import Role
 
 
-class MemberUser(serializers.Serializer[Any]):
-    user_id = serializers.IntegerField(required=False, min_value=1)
+class MemberUser(Form):
+    user_id = Whole(required=False)
     username = Text(required=False, max_length=255)
 
 
-class MemberGroup(serializers.Serializer[Any]):
-    id = serializers.IntegerField(required=False, min_value=1)
+class MemberGroup(Form):
+    id = Whole(required=False)
     group_name = Text(required=False, max_length=255)
-    group_type = serializers.IntegerField(required=False)
+    group_type = Whole(required=False)
     ldap_group_dn = Text(required=False, max_length=512)
 
 
-class MemberForm(serializers.Serializer[Any]):
-    role_id = serializers.IntegerField()
-    member_user = MemberUser(required=False, allow_null=True)
-    member_group = MemberGroup(required=False, allow_null=True)
+class MemberForm(Form):
+    role_id = Whole()
+    member_user = MemberUser(required=False)
+    member_group = MemberGroup(required=False)
 
 
-class RoleForm(serializers.Serializer[Any]):
-    role_id = serializers.IntegerField()
+class RoleForm(Form):
+    role_id = Whole()
 
 
 def as_json(member: Member) -> dict[str, Any]:
@@ -61,19 +61,17 @@ class Members(InProject):
     """A project's members."""
 
     resource = "member"
-    queryset = Member.objects.none()
+    filter_fields = {"entity_name": "entity_name", "role_id": "role", "creation_time": "created"}
+    default_sort = ("entity_name",)
 
     def list(self, request: Request, **_: Any) -> Response:
-        rows = self.get_project().members.select_related("user", "group").order_by("pk")
+        rows = self._members()
         if wanted := request.query_params.get("entityname"):
             rows = rows.filter(Q(user__username__icontains=wanted) | Q(group__name__icontains=wanted))
-        page = self.paginate_queryset(rows) or []
-        return self.get_paginated_response([as_json(member) for member in page])
+        return self.listing(rows, as_json)
 
     def create(self, request: Request, **_: Any) -> Response:
-        form = MemberForm(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
+        given = self.body(MemberForm)
         user, group = given.get("member_user"), given.get("member_group")
         if bool(user) == bool(group):
             raise errors.BadRequest("give either member_user or member_group")
@@ -84,32 +82,33 @@ class Members(InProject):
             group=_find_group(group) if group else None,
             actor=self.actor,
         )
-        location = f"/api/v2.0/projects/{self.kwargs['project_name_or_id']}/members/{member.pk}"
-        return Response(status=201, headers={"Location": location})
+        return self.created(member.pk)
 
     def retrieve(self, request: Request, **_: Any) -> Response:
         return Response(as_json(self._member()))
 
     def update(self, request: Request, **_: Any) -> Response:
-        form = RoleForm(data=request.data)
-        form.is_valid(raise_exception=True)
-        members.change_role(member=self._member(), role=form.validated_data["role_id"], actor=self.actor)
-        return Response(status=200)
+        members.change_role(member=self._member(), role=self.body(RoleForm)["role_id"], actor=self.actor)
+        return self.done()
 
     def destroy(self, request: Request, **_: Any) -> Response:
         members.delete(member=self._member(), actor=self.actor)
-        return Response(status=200)
+        return self.done()
 
     def _member(self) -> Member:
         number = self.kwargs["member_id"]
-        member = self.get_project().members.select_related("user", "group", "project").filter(pk=number).first()
+        member = self._members().filter(pk=number).first()
         if member is None:
             raise errors.NotFound(f"member {number} not found")
         return member
 
+    def _members(self) -> QuerySet[Member]:
+        rows = Member.objects.filter(project=self.get_project()).select_related("user", "group")
+        return rows.annotate(entity_name=Coalesce("user__username", "group__name"))
+
 
 def _find_user(said: dict[str, Any]) -> User:
-    key = {"pk": said["user_id"]} if "user_id" in said else {"username": said.get("username", "")}
+    key = {"pk": said["user_id"]} if said.get("user_id") else {"username": said.get("username", "")}
     user: User | None = User.objects.live().filter(**key).first()
     if user is None:
         raise errors.NotFound("the user does not exist")
@@ -117,7 +116,7 @@ def _find_user(said: dict[str, Any]) -> User:
 
 
 def _find_group(said: dict[str, Any]) -> Group:
-    key = {"pk": said["id"]} if "id" in said else {"name": said.get("group_name", "")}
+    key = {"pk": said["id"]} if said.get("id") else {"name": said.get("group_name", "")}
     group = Group.objects.filter(**key).first()
     if group is None:
         raise errors.NotFound("the group does not exist")

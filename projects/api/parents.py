@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rest_framework.viewsets import GenericViewSet
+import re
 
 from core import errors, oci
 from core.api import json
+from core.api.resource import Resource
 from projects.models import Artifact, Project, Repository
 from rbac.access import Actor
 from rbac.authentication import actor_of
 
+NUMBER = re.compile(r"[0-9]{1,18}")
 
-class InProject(GenericViewSet[Any]):
+
+class InProject(Resource):
     """A view below `/projects/{project_name_or_id}` or `/projects/{project_name}`."""
 
     _project: Project | None = None
@@ -30,9 +31,7 @@ class InProject(GenericViewSet[Any]):
 
     def get_repository(self) -> Repository:
         name = f"{self.get_project().name}/{self.kwargs['repository_name']}"
-        repository: Repository | None = (
-            Repository.objects.live().filter(project=self.get_project(), name=name.replace("\0", "")).first()
-        )
+        repository: Repository | None = Repository.objects.live().filter(project=self.get_project(), name=name).first()
         if repository is None:
             raise errors.NotFound(f"repository {name} not found")
         repository.project = self.get_project()
@@ -41,16 +40,11 @@ class InProject(GenericViewSet[Any]):
     def get_artifact(self) -> Artifact:
         """The artifact that the path's reference (tag or digest) means."""
         repository, text = self.get_repository(), self.kwargs["reference"]
-        try:
-            reference = oci.Reference.parse(text)
-        except (errors.TagInvalid, errors.DigestInvalid, errors.DigestUnsupported) as error:
-            raise errors.BadRequest(f"invalid reference {text[:100]!r}: neither a tag nor a sha256 digest") from error
-        rows = Artifact.objects.live().filter(repository=repository).select_related("manifest", "accessory_of")
-        rows = rows.defer("manifest__content")
-        if reference.digest:
-            rows = rows.filter(manifest=reference.digest)
+        rows = Artifact.objects.live().filter(repository=repository)
+        if oci.is_digest(text):
+            rows = rows.filter(manifest=text)
         else:
-            rows = rows.filter(tags__name=reference.tag, tags__deleted__isnull=True)
+            rows = rows.filter(tags__name=text, tags__deleted__isnull=True)
         artifact: Artifact | None = rows.first()
         if artifact is None:
             raise errors.NotFound(f"artifact {repository.name}:{text} not found")
@@ -60,15 +54,17 @@ class InProject(GenericViewSet[Any]):
     def _find_project(self) -> Project:
         text = str(self.kwargs.get("project_name_or_id") or self.kwargs.get("project_name"))
         by_name = "project_name" in self.kwargs or json.is_true(self.request.headers.get("X-Is-Resource-Name"))
-        projects = Project.objects.live()
-        if text.isascii() and text.isdigit() and not by_name:
-            project = projects.filter(pk=int(text[:18])).first()
-        else:
-            project = projects.filter(name=text).first()
-        if project is not None:
-            return project
-        if self.actor.is_sysadmin:
-            raise errors.NotFound(f"project {text} not found")
-        if not self.actor.is_authenticated:
-            raise errors.Unauthenticated
-        raise errors.Forbidden
+        by_id = NUMBER.fullmatch(text) is not None and not by_name
+        project: Project | None = (
+            Project.objects.live().filter(**({"pk": int(text)} if by_id else {"name": text})).first()
+        )
+        if project is None:
+            raise unknown_project(text, self.actor)
+        return project
+
+
+def unknown_project(name: object, actor: Actor) -> errors.Refusal:
+    """What is said about a project that does not exist: strangers must not learn which ones do."""
+    if actor.is_sysadmin:
+        return errors.NotFound(f"project {name} not found")
+    return errors.Forbidden() if actor.is_authenticated else errors.Unauthenticated()

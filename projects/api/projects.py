@@ -8,36 +8,37 @@ from django.db.models import Count, F, Q, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from core import errors
 from core.api import json
-from core.api.text import Text
-from projects import projects, quotas
+from core.api.forms import Flag, Form, Text, Whole
+from core.api.query import Condition, Exact, Fuzzy
+from core.api.resource import Resource
+from projects import projects
 from projects.api.parents import InProject
 from projects.models import Member, Project, Quota, Repository
 from projects.models.project import ProjectQuerySet
-from rbac.access import allowed
+from rbac.access import Actor, allowed
 from rbac.authentication import actor_of
 from rbac.models import User
-from rbac.permissions import EVERYBODY
+from rbac.permissions import EVERYBODY, SIGNED_IN
 from rbac.roles import BY_POWER, Role
 
 
-class ProjectForm(serializers.Serializer[Any]):
-    project_name = Text(max_length=1024)
-    public = serializers.BooleanField(required=False, allow_null=True)
-    metadata = serializers.DictField(required=False, allow_null=True)
-    storage_limit = serializers.IntegerField(required=False, allow_null=True, min_value=-1, max_value=2**62)
+class ProjectForm(Form):
+    project_name = Text(max_length=255)
+    public = Flag(default=False)
+    metadata = serializers.DictField(child=Text(allow_null=True), required=False)
+    storage_limit = Whole(required=False)
+    registry_id = Whole(required=False)
 
 
-class ProjectChange(serializers.Serializer[Any]):
-    public = serializers.BooleanField(required=False, allow_null=True)
-    metadata = serializers.DictField(required=False, allow_null=True)
+class ProjectChange(Form):
+    metadata = serializers.DictField(child=Text(allow_null=True), required=False)
 
 
-def as_json(project: Project, actor: Any) -> dict[str, Any]:
-    """Harbor's Project; the row must come from `with_repository_count` and know its `owner_name`."""
+def as_json(project: Project) -> dict[str, Any]:
+    """Harbor's Project; the row must come from `_with_details`, and `with_roles` adds the caller's."""
     known = vars(project)
     roles = sorted({Role(role) for role in known.get("my_roles", ())}, key=BY_POWER.index)
     return json.without_empty(
@@ -48,85 +49,87 @@ def as_json(project: Project, actor: Any) -> dict[str, Any]:
             "owner_name": known.get("owner_name"),
             "creation_time": json.time(project.created),
             "update_time": json.time(project.updated),
-            "repo_count": known.get("repo_count", 0),
+            "repo_count": known.get("repo_count") or 0,
             "current_user_role_id": int(roles[0]) if roles else 0,
             "current_user_role_ids": [int(role) for role in roles],
             "metadata": {"public": str(project.public).lower(), **project.metadata},
-            "cve_allowlist": None,
         },
         keep=("repo_count",),
     )
 
 
-def with_roles(rows: list[Project], actor: Any) -> list[Project]:
+def with_roles(rows: list[Project], actor: Actor) -> list[Project]:
     """Give each row the actor's roles there, in one query."""
+    roles: dict[int, list[int]] = {row.pk: [] for row in rows}
     if isinstance(actor, User):
         mine = Member.objects.filter(Q(user=actor) | Q(group__users=actor), project__in=rows)
         for project_id, role in mine.values_list("project_id", "role"):
-            for row in rows:
-                if row.pk == project_id:
-                    vars(row).setdefault("my_roles", []).append(role)
+            roles[project_id].append(role)
     for row in rows:
-        vars(row)["repo_count"] = vars(row).get("repo_count") or 0
+        vars(row)["my_roles"] = roles[row.pk]
     return rows
 
 
-class Projects(GenericViewSet[Project]):
+def _of_owner(rows: QuerySet[Project], condition: Condition) -> QuerySet[Project]:
+    match condition:
+        case Exact(name):
+            return rows.filter(owner__username=name)
+        case Fuzzy(name):
+            return rows.filter(owner__username__icontains=name)
+    raise errors.BadRequest("owner is a name")
+
+
+class Projects(Resource):
     """What the caller may know of; creation is for whoever signed in (or as configured)."""
 
-    resource = EVERYBODY
+    resource = "project"
+    verbs = {"list": EVERYBODY, "create": SIGNED_IN, "exists": SIGNED_IN}
     filter_fields = {
         "name": "name",
-        "project_id": "pk",
+        "project_id": "id",
         "public": "public",
+        "owner": _of_owner,
         "owner_id": "owner_id",
         "creation_time": "created",
         "update_time": "updated",
     }
     default_sort = ("name",)
-    queryset = Project.objects.none()
-
-    def get_queryset(self) -> QuerySet[Project]:
-        rows: ProjectQuerySet = Project.objects.visible_to(actor_of(self.request))
-        query = self.request.query_params
-        if name := query.get("name"):
-            rows = rows.filter(name__icontains=name)
-        if "public" in query:
-            rows = rows.filter(public=json.is_true(query["public"]))
-        if owner := query.get("owner"):
-            rows = rows.filter(owner__username=owner)
-        return _with_owner(rows)
 
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response([as_json(row, actor) for row in with_roles(list(page), actor)])
+        rows: ProjectQuerySet = Project.objects.visible_to(actor)
+        if allowed(actor, "project", "list"):
+            rows = Project.objects.live()
+        query = request.query_params
+        if name := query.get("name"):
+            rows = rows.filter(name__icontains=name)
+        if "public" in query:
+            rows = rows.filter(public=self.asked("public"))
+        if owner := query.get("owner"):
+            rows = rows.filter(owner__username=owner)
+        if not self.asked("with_detail", default=True):
+            return self.listing(rows, as_json)
+        return self.listing(_with_details(rows), as_json, lambda page: with_roles(page, actor))
 
     def create(self, request: Request) -> Response:
-        actor = actor_of(request)
-        if not actor.is_authenticated:
-            raise errors.Unauthenticated
-        form = ProjectForm(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
-        metadata = given.get("metadata") or {}
+        given = self.body(ProjectForm)
+        if given.get("registry_id"):
+            raise errors.BadRequest("proxy cache projects are not supported")
         project = projects.create(
             name=given["project_name"],
-            public=json.is_true(str(metadata.get("public", given.get("public") or False))),
-            metadata=projects.check_metadata(metadata),
+            public=given["public"],
+            metadata=_said(given),
             storage_limit=given.get("storage_limit"),
-            actor=actor,
+            actor=actor_of(request),
         )
         by_name = json.is_true(request.headers.get("X-Resource-Name-In-Location"))
-        location = f"/api/v2.0/projects/{project.name if by_name else project.pk}"
-        return Response(status=201, headers={"Location": location})
+        return self.created(project.name if by_name else project.pk)
 
     def exists(self, request: Request) -> Response:
         """HEAD: whether the name in `project_name` is taken."""
-        if not actor_of(request).is_authenticated:
-            raise errors.Unauthenticated
-        name = request.query_params.get("project_name", "")
-        return Response(status=200 if Project.objects.live().filter(name=name).exists() else 404)
+        if not Project.objects.live().filter(name=self.required("project_name")).exists():
+            raise errors.NotFound
+        return self.done()
 
 
 class OneProject(InProject):
@@ -134,28 +137,18 @@ class OneProject(InProject):
 
     resource = "project"
     verbs = {"summary": "read", "deletable": "delete"}
-    queryset = Project.objects.none()
 
     def retrieve(self, request: Request, **_: Any) -> Response:
-        row = _with_owner(Project.objects.filter(pk=self.get_project().pk)).get()
-        return Response(as_json(with_roles([row], self.actor)[0], self.actor))
+        row = _with_details(Project.objects.filter(pk=self.get_project().pk)).get()
+        return Response(as_json(with_roles([row], self.actor)[0]))
 
     def update(self, request: Request, **_: Any) -> Response:
-        form = ProjectChange(data=request.data)
-        form.is_valid(raise_exception=True)
-        metadata = form.validated_data.get("metadata") or {}
-        said = metadata.get("public", form.validated_data.get("public"))
-        projects.update(
-            project=self.get_project(),
-            public=None if said is None else json.is_true(str(said)),
-            metadata=projects.check_metadata(metadata),
-            actor=self.actor,
-        )
-        return Response(status=200)
+        projects.update(project=self.get_project(), metadata=_said(self.body(ProjectChange)), actor=self.actor)
+        return self.done()
 
     def destroy(self, request: Request, **_: Any) -> Response:
         projects.delete(project=self.get_project(), actor=self.actor)
-        return Response(status=200)
+        return self.done()
 
     def deletable(self, request: Request, **_: Any) -> Response:
         reason = projects.why_not_deletable(self.get_project())
@@ -166,16 +159,20 @@ class OneProject(InProject):
         body: dict[str, Any] = {"repo_count": Repository.objects.live().filter(project=project).count()}
         if allowed(self.actor, "member", "list", project):
             by_role = dict(project.members.order_by().values_list("role").annotate(Count("pk")))
-            body |= {key: by_role.get(int(role), 0) for role, key in _COUNTS.items()}
+            body |= {key: by_role[int(role)] for role, key in _COUNTS.items() if int(role) in by_role}
         if allowed(self.actor, "quota", "read", project):
-            quota = Quota.objects.filter(project=project).first()
-            hard = quota.hard if quota else Quota.UNLIMITED
-            body["quota"] = {"hard": {"storage": hard}, "used": {"storage": quotas.usage(project=project)}}
+            quota = Quota.objects.filter(project=project).first() or Quota(project=project)
+            body["quota"] = {"hard": {"storage": quota.hard}, "used": {"storage": quota.used}}
         return Response(body)
 
 
-def _with_owner(rows: ProjectQuerySet) -> QuerySet[Project]:
+def _with_details(rows: ProjectQuerySet) -> QuerySet[Project]:
     return rows.with_repository_count().annotate(owner_name=F("owner__username"))
+
+
+def _said(given: dict[str, Any]) -> dict[str, str]:
+    """The metadata that were given; null is as good as absent."""
+    return {key: value for key, value in given.get("metadata", {}).items() if value is not None}
 
 
 _COUNTS = {

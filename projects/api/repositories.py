@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework import serializers
+from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from core.api import json
-from core.api.text import Text
+from core.api.forms import Form, Text
+from core.api.resource import Resource
 from projects import repositories
 from projects.api.parents import InProject
 from projects.models import Project, Repository
-from rbac.access import allowed
+from rbac.access import Actor, allowed
 from rbac.authentication import actor_of
 from rbac.models import Robot
 from rbac.permissions import EVERYBODY
 
 FILTER_FIELDS = {
     "name": "name",
-    "repository_id": "pk",
+    "repository_id": "id",
     "project_id": "project_id",
     "creation_time": "created",
     "update_time": "updated",
@@ -30,8 +30,8 @@ FILTER_FIELDS = {
 NEWEST_FIRST = ("-created", "-pk")
 
 
-class Description(serializers.Serializer[Any]):
-    description = Text(max_length=65536, required=False, allow_blank=True, default="")
+class Description(Form):
+    description = Text(max_length=65536, default="")
 
 
 def as_json(repository: Repository) -> dict[str, Any]:
@@ -51,22 +51,16 @@ def as_json(repository: Repository) -> dict[str, Any]:
     )
 
 
-class AllRepositories(GenericViewSet[Repository]):
-    """Every repository that the caller may know of."""
+class AllRepositories(Resource):
+    """Every repository that the caller may list."""
 
     resource = EVERYBODY
     filter_fields = FILTER_FIELDS
     default_sort = NEWEST_FIRST
-    queryset = Repository.objects.none()
 
     def list(self, request: Request) -> Response:
-        actor = actor_of(request)
-        visible = Project.objects.visible_to(actor)
-        if isinstance(actor, Robot):
-            visible = [project.pk for project in visible if allowed(actor, "repository", "list", project)]  # type: ignore[assignment]
-        rows = Repository.objects.live().filter(project__in=visible).with_artifact_count()
-        page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        return self.get_paginated_response([as_json(row) for row in page])
+        rows = Repository.objects.live().filter(project__in=_listable(actor_of(request)))
+        return self.listing(rows.with_artifact_count(), as_json)
 
 
 class Repositories(InProject):
@@ -75,22 +69,26 @@ class Repositories(InProject):
     resource = "repository"
     filter_fields = FILTER_FIELDS
     default_sort = NEWEST_FIRST
-    queryset = Repository.objects.none()
 
     def list(self, request: Request, **_: Any) -> Response:
-        rows = Repository.objects.live().filter(project=self.get_project()).with_artifact_count()
-        page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        return self.get_paginated_response([as_json(row) for row in page])
+        return self.listing(Repository.objects.live().filter(project=self.get_project()).with_artifact_count(), as_json)
 
     def retrieve(self, request: Request, **_: Any) -> Response:
         return Response(as_json(Repository.objects.filter(pk=self.get_repository().pk).with_artifact_count().get()))
 
     def update(self, request: Request, **_: Any) -> Response:
-        form = Description(data=request.data)
-        form.is_valid(raise_exception=True)
-        repositories.describe(repository=self.get_repository(), description=form.validated_data["description"])
-        return Response(status=200)
+        repository = self.get_repository()
+        repositories.describe(repository=repository, description=self.body(Description)["description"])
+        return self.done()
 
     def destroy(self, request: Request, **_: Any) -> Response:
         repositories.delete(repository=self.get_repository(), actor=self.actor)
-        return Response(status=200)
+        return self.done()
+
+
+def _listable(actor: Actor) -> QuerySet[Project] | list[int]:
+    """Projects whose repositories an actor may list: every role may, a robot only where its list says so."""
+    visible: QuerySet[Project] = Project.objects.visible_to(actor)
+    if not isinstance(actor, Robot):
+        return visible
+    return [project.pk for project in visible if allowed(actor, "repository", "list", project)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -10,48 +10,44 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from core import errors
 from core.api import json
-from core.api.text import Text
+from core.api.forms import Flag, Form, Text, Whole
+from core.api.query import Exact, conditions
+from core.api.resource import Resource
+from projects import robots
+from projects.api.parents import NUMBER, unknown_project
 from projects.models import Project
-from rbac import robots
-from rbac.access import allowed
+from rbac import robots as accounts
 from rbac.authentication import actor_of
 from rbac.models import Robot
-from rbac.permissions import SIGNED_IN
 
 
-class AccessForm(serializers.Serializer[Any]):
+class AccessForm(Form):
     resource = Text(max_length=64)
     action = Text(max_length=64)
-    effect = serializers.ChoiceField(choices=["allow"], required=False)
+    effect = serializers.ChoiceField(choices=["", "allow"], required=False)
 
 
-class PermissionForm(serializers.Serializer[Any]):
+class PermissionForm(Form):
     kind = serializers.ChoiceField(choices=["system", "project"])
     namespace = Text(max_length=255)
-    access = AccessForm(many=True)
+    access = AccessForm(many=True, default=list)
 
 
-class RobotForm(serializers.Serializer[Any]):
+class RobotForm(Form):
     name = Text(max_length=600)
-    level = serializers.ChoiceField(choices=["system", "project"])
-    description = Text(max_length=1024, required=False, allow_blank=True, default="")
-    secret = Text(max_length=1024, required=False, allow_blank=True, default="")
-    duration = serializers.IntegerField(min_value=-1, max_value=36500)
-    disable = serializers.BooleanField(required=False, default=False)
-    permissions = PermissionForm(many=True)
-
-    def validate_duration(self, days: int) -> int:
-        if days == 0:
-            raise serializers.ValidationError("must be -1 (never expires) or a number of days")
-        return days
+    level = serializers.ChoiceField(choices=Robot.Level.values)
+    description = Text(max_length=1024, default="")
+    secret = Text(default="")
+    duration = Whole(required=False)
+    disable = Flag(default=False)
+    permissions = PermissionForm(many=True, default=list)
 
 
-class SecretForm(serializers.Serializer[Any]):
-    secret = Text(max_length=1024, required=False, allow_blank=True, default="")
+class SecretForm(Form):
+    secret = Text(default="")
 
 
 def as_json(robot: Robot) -> dict[str, Any]:
@@ -65,8 +61,9 @@ def as_json(robot: Robot) -> dict[str, Any]:
             "duration": robot.duration_days,
             "editable": True,
             "disable": robot.disabled,
-            "expires_at": int(robot.expires.timestamp()) if robot.expires else -1,
+            "expires_at": _expires_at(robot),
             "permissions": robot.permissions,
+            "creator_type": "robot" if robot.created_by.startswith(settings.ROBOT_NAME_PREFIX) else "local",
             "creation_time": json.time(robot.created),
             "update_time": json.time(robot.updated),
         },
@@ -74,135 +71,125 @@ def as_json(robot: Robot) -> dict[str, Any]:
     )
 
 
-class Robots(GenericViewSet[Robot]):
+class Robots(Resource):
     """Each robot is asked about where it belongs: in its project, or in the system."""
 
-    resource = SIGNED_IN
-    filter_fields = {"name": "short_name", "creation_time": "created"}
-    default_sort = ("name", "pk")
-    queryset = Robot.objects.none()
+    resource = "robot"
+    verbs = {"refresh": "update"}
+    filter_fields = {
+        "name": "short_name",
+        "description": "description",
+        "disable": "disabled",
+        "creation_time": "created",
+        "update_time": "updated",
+    }
+    default_sort = ("name",)
+
+    def get_project(self) -> Project | None:
+        """The project of the robots that the request is about; None for the system's."""
+        if not self.request.user.is_authenticated:
+            raise errors.Unauthenticated
+        return self._place
 
     def list(self, request: Request) -> Response:
-        rows = self.filter_queryset(self._scope(request))
-        page = self.paginate_queryset(rows) or []
-        return self.get_paginated_response([as_json(robot) for robot in page])
+        project = self.get_project()
+        rows: QuerySet[Robot] = Robot.objects.filter(project_id=project.pk if project else None)
+        return self.listing(rows, as_json)
 
     def create(self, request: Request) -> Response:
-        given = self._read_form(request)
-        places = self._places(given["permissions"])
-        project = self._project_of(given, places)
-        self._check("create", project)
-        robot, secret = robots.create(
-            short_name=given["name"],
-            level=given["level"],
-            project=project,
-            project_id=project.pk if project else None,
-            permissions=given["permissions"],
-            places={**places},
-            description=given["description"],
-            duration_days=given["duration"],
-            disabled=given["disable"],
-            secret=given["secret"],
-            actor=actor_of(request),
-        )
+        given = {**self._given}
+        given.pop("level")
+        # Go's zero, which is no duration.
+        given.setdefault("duration", 0)
+        robot, secret = robots.create(project=self.get_project(), actor=actor_of(request), **given)
         body = {
             "id": robot.pk,
             "name": robot.name,
             "secret": secret,
             "creation_time": json.time(robot.created),
-            "expires_at": int(robot.expires.timestamp()) if robot.expires else -1,
+            "expires_at": _expires_at(robot),
         }
-        return Response(body, status=201, headers={"Location": f"/api/v2.0/robots/{robot.pk}"})
+        return self.created(robot.pk, body)
 
     def retrieve(self, request: Request, robot_id: int) -> Response:
-        return Response(as_json(self._robot("read")[0]))
+        return Response(as_json(self._robot))
 
     def update(self, request: Request, robot_id: int) -> Response:
-        robot, project = self._robot("update")
-        given = self._read_form(request)
-        if given["level"] != robot.level or given["name"] not in (robot.name, robot.short_name):
-            raise errors.BadRequest("a robot's name and level cannot be changed")
-        robots.update(
-            robot=robot,
-            permissions=given["permissions"],
-            description=given["description"],
-            duration_days=given["duration"],
-            disabled=given["disable"],
-            project=project,
-            places={**self._places(given["permissions"])},
-            actor=actor_of(request),
-        )
-        return Response(status=200)
+        robot, given = self._robot, {**self._given}
+        if given.pop("level") != robot.level or given.pop("name") not in (robot.name, robot.short_name):
+            raise errors.BadRequest("cannot update the level or name of robot")
+        # Secrets have an operation of their own.
+        given.pop("secret")
+        given.setdefault("duration", None)
+        robots.update(robot=robot, project=self.get_project(), actor=actor_of(request), **given)
+        return self.done()
 
     def refresh(self, request: Request, robot_id: int) -> Response:
-        robot, _ = self._robot("update")
-        form = SecretForm(data=request.data)
-        form.is_valid(raise_exception=True)
-        chosen = form.validated_data["secret"]
-        secret = robots.refresh_secret(robot=robot, secret=chosen, actor=actor_of(request))
+        chosen = self.body(SecretForm)["secret"]
+        secret = accounts.refresh_secret(robot=self._robot, secret=chosen, actor=actor_of(request))
+        # Who chose it knows it.
         return Response({} if chosen else {"secret": secret})
 
     def destroy(self, request: Request, robot_id: int) -> Response:
-        robots.delete(robot=self._robot("delete")[0], actor=actor_of(request))
-        return Response(status=200)
+        accounts.delete(robot=self._robot, actor=actor_of(request))
+        return self.done()
 
-    def _scope(self, request: Request) -> QuerySet[Robot]:
+    @cached_property
+    def _place(self) -> Project | None:
+        if self.action == "list":
+            number = self._project_asked_for()
+        elif self.action == "create":
+            return self._project_given()
+        else:
+            number = self._robot.project_id
+        if number is None:
+            return None
+        return _known(Project.objects.live().filter(pk=number).first(), number, self.request)
+
+    def _project_asked_for(self) -> int | None:
         """`q=Level=project,ProjectID=n`: that project's robots; without it the system's."""
-        pairs = (pair.partition("=") for pair in request.query_params.get("q", "").split(","))
-        wanted = {key.lower(): value for key, _, value in pairs}
-        if wanted.get("level", "system") == "system":
-            self._check("list", None)
-            return Robot.objects.filter(level=Robot.Level.SYSTEM)
-        number = str(wanted.get("projectid", ""))
-        if not number.isdecimal():
-            raise errors.BadRequest("q must hold ProjectID when Level is project")
-        project = Project.objects.live().filter(pk=int(number[:18])).first()
-        self._check("list", project, is_project=True)
-        return Robot.objects.filter(level=Robot.Level.PROJECT, project_id=number)
+        wanted = conditions(self.request)
+        level = wanted.get("level", Exact(Robot.Level.SYSTEM))
+        if level == Exact(Robot.Level.SYSTEM):
+            return None
+        match level, wanted.get("projectid"):
+            case Exact(Robot.Level.PROJECT), Exact(number) if NUMBER.fullmatch(number):
+                return int(number)
+            case Exact(Robot.Level.PROJECT), _:
+                raise errors.BadRequest("must with project ID when to query project robots")
+        raise errors.BadRequest("bad request error level input")
 
-    def _robot(self, action: str) -> tuple[Robot, Project | None]:
-        """The robot of the path, if the caller may do this where it belongs; else it is not found."""
-        robot = Robot.objects.filter(pk=self.kwargs["robot_id"]).first()
-        project = Project.objects.live().filter(pk=robot.project_id).first() if robot and robot.project_id else None
-        is_project = robot is not None and robot.level == Robot.Level.PROJECT
-        if robot is None and actor_of(self.request).is_sysadmin:
-            raise errors.NotFound(f"robot {self.kwargs['robot_id']} not found")
-        self._check(action, project, is_project=is_project)
-        if robot is None:
-            raise errors.NotFound(f"robot {self.kwargs['robot_id']} not found")
-        return robot, project
+    def _project_given(self) -> Project | None:
+        if self._given["level"] == Robot.Level.SYSTEM:
+            return None
+        permissions = self._given["permissions"]
+        if len(permissions) != 1 or permissions[0]["kind"] != "project":
+            raise errors.BadRequest("bad request permission: a project's robot has exactly one, for its own project")
+        name = permissions[0]["namespace"]
+        return _known(Project.objects.live().filter(name=name).first(), name, self.request)
 
-    def _check(self, action: str, project: Project | None, *, is_project: bool = False) -> None:
-        if is_project and project is None:
-            raise errors.NotFound("project not found") if actor_of(self.request).is_sysadmin else errors.Forbidden
-        if not allowed(actor_of(self.request), "robot", action, project):
-            raise errors.Forbidden
-
-    def _read_form(self, request: Request) -> dict[str, Any]:
-        form = RobotForm(data=request.data)
-        form.is_valid(raise_exception=True)
-        given: dict[str, Any] = dict(form.validated_data)
+    @cached_property
+    def _given(self) -> dict[str, Any]:
+        given = self.body(RobotForm)
         given["permissions"] = [
             {**entry, "access": [dict(access) for access in entry["access"]]} for entry in given["permissions"]
         ]
-        prefix = settings.ROBOT_NAME_PREFIX
-        given["name"] = given["name"].removeprefix(prefix) if request.method == "POST" else given["name"]
         return given
 
-    def _places(self, permissions: Sequence[dict[str, Any]]) -> dict[str, Project]:
-        """The projects that the permissions name; what does not exist can be given to nobody."""
-        names = set(robots.places_named(permissions))
-        found = {project.name: project for project in Project.objects.live().filter(name__in=names)}
-        if names - found.keys() and actor_of(self.request).is_sysadmin:
-            raise errors.NotFound(f"project {sorted(names - found.keys())[0]} not found")
-        return found
+    @cached_property
+    def _robot(self) -> Robot:
+        robot = Robot.objects.filter(pk=self.kwargs["robot_id"]).first()
+        if robot is None:
+            # Strangers must not learn which robots exist.
+            raise errors.NotFound("robot not found") if actor_of(self.request).is_sysadmin else errors.Forbidden()
+        return robot
 
-    def _project_of(self, given: dict[str, Any], places: dict[str, Project]) -> Project | None:
-        if given["level"] == "system":
-            return None
-        if len(given["permissions"]) != 1 or given["permissions"][0]["kind"] != "project":
-            raise errors.BadRequest("a project's robot has exactly one permission, of kind project")
-        project = places.get(given["permissions"][0]["namespace"])
-        if project is None:
-            raise errors.Forbidden
-        return project
+
+def _known(project: Project | None, name: object, request: Request) -> Project:
+    if project is None:
+        raise unknown_project(name, actor_of(request))
+    return project
+
+
+def _expires_at(robot: Robot) -> int:
+    return int(robot.expires.timestamp()) if robot.expires else -1

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
 from core.api import json
-from core.api.text import Text
+from core.api.forms import Form, Text
 from projects import tags
 from projects.api.parents import InProject
 from projects.models import Tag
 
 
-class NewTag(serializers.Serializer[Any]):
-    name = Text(max_length=1024)
+class NewTag(Form):
+    name = Text()
 
 
 def as_json(tag: Tag) -> dict[str, Any]:
@@ -39,18 +38,13 @@ class Tags(InProject):
     resource = "tag"
     filter_fields = {"name": "name", "push_time": "pushed", "pull_time": "pulled"}
     default_sort = ("-pushed", "-pk")
-    queryset = Tag.objects.none()
 
     def list(self, request: Request, **_: Any) -> Response:
-        rows = Tag.objects.live().filter(artifact=self.get_artifact())
-        page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        return self.get_paginated_response([as_json(tag) for tag in page])
+        return self.listing(Tag.objects.live().filter(artifact=self.get_artifact()), as_json)
 
     def create(self, request: Request, **_: Any) -> Response:
-        form = NewTag(data=request.data)
-        form.is_valid(raise_exception=True)
-        tag = tags.create(artifact=self.get_artifact(), name=form.validated_data["name"], actor=self.actor)
-        return Response(status=201, headers={"Location": f"{request.path}/{tag.name}"})
+        tag = tags.create(artifact=self.get_artifact(), name=self.body(NewTag)["name"], actor=self.actor)
+        return self.created(tag.name)
 
     def destroy(self, request: Request, **_: Any) -> Response:
         wanted = self.kwargs["tag_name"]
@@ -58,4 +52,4 @@ class Tags(InProject):
         if tag is None:
             raise errors.NotFound(f"tag {wanted} not found on this artifact")
         tags.delete(tag=tag, actor=self.actor)
-        return Response(status=200)
+        return self.done()

@@ -7,6 +7,7 @@ from django.urls import path, register_converter
 from core.api.converters import RepositoryConverter
 from projects.api.artifacts import Accessories, Artifacts
 from projects.api.members import Members
+from projects.api.permissions import CurrentPermissions
 from projects.api.projects import OneProject, Projects
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
@@ -29,6 +30,7 @@ urlpatterns = [
         f"{_PROJECT}/members/<int:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(
         "robots/<int:robot_id>",

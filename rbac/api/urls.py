@@ -9,7 +9,6 @@ from rbac.api.users import CurrentUser, OneUser, Users, UserSearch
 urlpatterns = [
     path("users", Users.as_view({"get": "list", "post": "create"})),
     path("users/current", CurrentUser.as_view({"get": "retrieve"})),
-    path("users/current/permissions", CurrentUser.as_view({"get": "permissions"})),
     path("users/search", UserSearch.as_view({"get": "list"})),
     path("users/<int:user_id>", OneUser.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("users/<int:user_id>/password", OneUser.as_view({"put": "password"})),

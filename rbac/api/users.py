@@ -4,43 +4,41 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django.db.models import QuerySet
-from rest_framework import serializers
+from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
-from core import configuration, errors
+from core import errors
 from core.api import json
-from core.api.text import Text
-from rbac import roles, users
-from rbac.access import allowed
+from core.api.forms import Flag, Form, Text
+from core.api.resource import Resource
+from rbac import users
 from rbac.authentication import actor_of
 from rbac.models import Robot, User
-from rbac.permissions import SIGNED_IN
+from rbac.permissions import EVERYBODY, SIGNED_IN
 
 
-class UserCreation(serializers.Serializer[Any]):
+class UserCreation(Form):
     username = Text(max_length=255)
-    password = Text(max_length=1024)
-    email = serializers.EmailField(max_length=255, required=False, allow_blank=True, default="")
-    realname = Text(max_length=255, required=False, allow_blank=True, default="")
-    comment = Text(max_length=255, required=False, allow_blank=True, default="")
+    password = Text()
+    email = Text(max_length=255, default="")
+    realname = Text(max_length=255, default="")
+    comment = Text(max_length=255, default="")
 
 
-class UserProfile(serializers.Serializer[Any]):
-    email = serializers.EmailField(max_length=255, required=False, allow_blank=True)
-    realname = Text(max_length=255, required=False, allow_blank=True)
-    comment = Text(max_length=255, required=False, allow_blank=True)
+class UserProfile(Form):
+    email = Text(max_length=255, required=False)
+    realname = Text(max_length=255, required=False)
+    comment = Text(max_length=255, required=False)
 
 
-class PasswordChange(serializers.Serializer[Any]):
-    old_password = Text(max_length=1024, required=False, allow_blank=True)
-    new_password = Text(max_length=1024)
+class PasswordChange(Form):
+    old_password = Text(default="")
+    new_password = Text()
 
 
-class SysadminFlag(serializers.Serializer[Any]):
-    sysadmin_flag = serializers.BooleanField()
+class SysadminFlag(Form):
+    sysadmin_flag = Flag()
 
 
 def as_json(user: User) -> dict[str, Any]:
@@ -61,128 +59,84 @@ def as_json(user: User) -> dict[str, Any]:
     )
 
 
-class Users(GenericViewSet[User]):
-    """Lists and creation are the system admin's."""
+class Users(Resource):
+    """All users, for who manages them. Who may create one is asked in `users.create`: people may sign up."""
 
     resource = "user"
-    filter_fields = {"username": "username", "email": "email", "user_id": "pk"}
+    verbs = {"create": EVERYBODY}
+    filter_fields = {
+        "username": "username",
+        "email": "email",
+        "realname": "realname",
+        "user_id": "id",
+        "sysadmin_flag": "is_sysadmin",
+        "creation_time": "created",
+        "update_time": "updated",
+    }
     default_sort = ("username",)
-    queryset = User.objects.none()
-
-    def get_queryset(self) -> QuerySet[User]:
-        rows: QuerySet[User] = User.objects.live()
-        return rows
 
     def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response([as_json(user) for user in page])
+        query = request.query_params
+        found = {f"{key}__icontains": query[key] for key in ("username", "email") if query.get(key)}
+        return self.listing(User.objects.live().filter(**found), as_json)
 
     def create(self, request: Request) -> Response:
-        form = UserCreation(data=request.data)
-        form.is_valid(raise_exception=True)
-        user = users.create(actor=actor_of(request), **form.validated_data)
-        return Response(status=201, headers={"Location": f"/api/v2.0/users/{user.pk}"})
-
-    def get_permissions(self) -> Any:
-        # Anybody may sign himself up where that is switched on; the pages ask for it with a session.
-        if self.action == "create" and configuration.get("self_registration"):
-            return []
-        return super().get_permissions()
+        from_browser = settings.SESSION_COOKIE_NAME in request.COOKIES
+        user = users.create(actor=actor_of(request), from_browser=from_browser, **self.body(UserCreation))
+        return self.created(user.pk)
 
 
-class OneUser(GenericViewSet[User]):
-    """A user's own account, or any for who may manage users."""
+class OneUser(Resource):
+    """One account. For reading and changing it `users.find` asks whether it is the caller's own."""
 
-    resource = SIGNED_IN
-    queryset = User.objects.none()
-
-    def _user(self, action: str) -> User:
-        """The account in the path, for itself or for who may do this to all."""
-        number = self.kwargs["user_id"]
-        actor = actor_of(self.request)
-        is_self = isinstance(actor, User) and actor.pk == number
-        if not is_self and not allowed(actor, "user", action):
-            raise errors.Forbidden
-        user: User | None = User.objects.live().filter(pk=number).first()
-        if user is None:
-            raise errors.NotFound(f"user {number} not found")
-        return user
+    resource = "user"
+    verbs = {"retrieve": SIGNED_IN, "update": SIGNED_IN, "password": SIGNED_IN, "sysadmin": "update"}
 
     def retrieve(self, request: Request, user_id: int) -> Response:
-        return Response(as_json(self._user("read")))
+        return Response(as_json(users.find(user_id=user_id, actor=actor_of(request), action="read")))
 
     def update(self, request: Request, user_id: int) -> Response:
-        user = self._user("update")
-        form = UserProfile(data=request.data)
-        form.is_valid(raise_exception=True)
-        users.update(user=user, actor=actor_of(request), **form.validated_data)
-        return Response(status=200)
+        actor = actor_of(request)
+        user = users.find(user_id=user_id, actor=actor, action="update")
+        users.update(user=user, actor=actor, **self.body(UserProfile))
+        return self.done()
 
     def destroy(self, request: Request, user_id: int) -> Response:
-        if not allowed(actor_of(request), "user", "delete"):
-            raise errors.Forbidden
-        users.delete(user=self._user("delete"), actor=actor_of(request))
-        return Response(status=200)
+        actor = actor_of(request)
+        users.delete(user=users.find(user_id=user_id, actor=actor, action="delete"), actor=actor)
+        return self.done()
 
     def password(self, request: Request, user_id: int) -> Response:
-        user = self._user("update")
-        form = PasswordChange(data=request.data)
-        form.is_valid(raise_exception=True)
-        # Who manages users need not know the old one; everybody else must, also for himself.
-        knows = not (allowed(actor_of(request), "user", "update") and request.user.pk != user.pk)
-        users.change_password(
-            user=user,
-            new=form.validated_data["new_password"],
-            old=form.validated_data.get("old_password", "") if knows else None,
-            actor=actor_of(request),
-        )
-        return Response(status=200)
+        actor = actor_of(request)
+        user = users.find(user_id=user_id, actor=actor, action="update")
+        given = self.body(PasswordChange)
+        users.change_password(user=user, new=given["new_password"], old=given["old_password"], actor=actor)
+        return self.done()
 
     def sysadmin(self, request: Request, user_id: int) -> Response:
-        if not allowed(actor_of(request), "user", "update"):
-            raise errors.Forbidden
-        form = SysadminFlag(data=request.data)
-        form.is_valid(raise_exception=True)
-        users.set_sysadmin(
-            user=self._user("update"),
-            is_sysadmin=form.validated_data["sysadmin_flag"],
-            actor=actor_of(request),
-        )
-        return Response(status=200)
+        actor = actor_of(request)
+        user = users.find(user_id=user_id, actor=actor, action="update")
+        users.set_sysadmin(user=user, is_sysadmin=self.body(SysadminFlag)["sysadmin_flag"], actor=actor)
+        return self.done()
 
 
-class CurrentUser(GenericViewSet[User]):
+class CurrentUser(Resource):
     """Who am I."""
 
     resource = SIGNED_IN
-    queryset = User.objects.none()
 
     def retrieve(self, request: Request) -> Response:
         if isinstance(request.user, Robot):
-            raise errors.Precondition("robots have no user account")
+            raise errors.Precondition("get current user not available for robots")
         return Response(as_json(cast(User, request.user)))
 
-    def permissions(self, request: Request) -> Response:
-        """What the caller may do in the system, in Harbor's form."""
-        granted = [
-            {"resource": resource, "action": action}
-            for resource, actions in roles.SYSTEM.items()
-            for action in actions.split()
-            if allowed(actor_of(request), resource, action)
-        ]
-        return Response(granted)
 
-
-class UserSearch(GenericViewSet[User]):
+class UserSearch(Resource):
     """Find people by a part of their name, to make them members."""
 
     resource = SIGNED_IN
-    queryset = User.objects.none()
+    default_sort = ("username",)
 
     def list(self, request: Request) -> Response:
-        wanted = request.query_params.get("username", "")
-        if not wanted:
-            raise errors.Unprocessable("username in query is required")
-        found = User.objects.live().filter(username__icontains=wanted).order_by("username")
-        page = self.paginate_queryset(found) or []
-        return self.get_paginated_response([{"user_id": user.pk, "username": user.username} for user in page])
+        found = User.objects.live().filter(username__icontains=self.required("username"))
+        return self.listing(found, lambda user: {"user_id": user.pk, "username": user.username})

@@ -1,0 +1,167 @@
+"""What holds for every operation of the API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from core import configuration, health, redis
+from rbac import roles
+from rbac.permissions import EVERYBODY, SIGNED_IN, VERBS
+from tests.rest import Api, code
+from tests.rows import Story, make_user
+
+
+def operations() -> Iterator[tuple[str, Any, str | None]]:
+    """Path, view class and action of everything under /api/v2.0."""
+    for resolver in get_resolver().url_patterns:
+        if isinstance(resolver, URLResolver) and str(resolver.pattern) == "api/v2.0/":
+            for pattern in resolver.url_patterns:
+                assert isinstance(pattern, URLPattern)
+                callback: Any = pattern.callback
+                for action in (getattr(callback, "actions", None) or {"": None}).values():
+                    yield str(pattern.pattern), callback.cls, action
+
+
+@pytest.mark.parametrize(("path", "view", "action"), list(operations()), ids=str)
+def test_every_operation_says_what_it_guards(path: str, view: Any, action: str | None) -> None:
+    resource = getattr(view, "resource", None)
+    assert resource, f"{path}: a view without a resource answers nobody"
+    if resource in (EVERYBODY, SIGNED_IN):
+        return
+    verb = {**VERBS, **view.verbs}.get(action or "")
+    assert verb, f"{path}: {action} is no verb"
+    known = {(name, word) for name, words in roles.SYSTEM.items() for word in words.split()}
+    known.update(roles.project_permissions(), {("robot", "update")})
+    assert verb in (EVERYBODY, SIGNED_IN) or (resource, verb) in known
+
+
+def test_there_are_as_many_operations_as_we_think() -> None:
+    assert len(list(operations())) >= 45
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/nothing", "/projects/", "/users/x", "/robots/-1", f"/users/{'9' * 5000}"])
+def test_what_does_not_exist_is_not_found_in_json(path: str) -> None:
+    answer = Api(make_user(is_sysadmin=True)).get(path)
+    assert (answer.status_code, code(answer)) == (404, "NOT_FOUND")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/users", "/projects", "/users/current", "/projects/team/members", "/robots"])
+@pytest.mark.parametrize("method", ["PATCH", "OPTIONS", "TRACE", "PURGE"])
+def test_a_wrong_method_is_not_allowed_whoever_asks(method: str, path: str) -> None:
+    answer = Api().send(method, path)
+    assert (answer.status_code, code(answer)) == (405, "METHOD_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"nonsense", b"[]", b"null", b"5", b'"x"', b'{"username": NaN}', b"\xff\xfe", b"[" * 100_000,
+     b'{"a":' * 50_000, b'{"username": "\\u0000"}', b'{"username": "\\ud800"}', b'{"username": ' + b"9" * 5000 + b"}",
+     b'{"username": {"$ne": 1}}', b'{"username": true}', b'{"username": 1e999}', b'{"username": ["a"]}'],
+    ids=lambda content: repr(content[:20]),
+)  # fmt: skip
+def test_strange_bodies_are_the_callers_mistake(story: Story, content: bytes) -> None:
+    for method, path in (("POST", "/users"), ("POST", "/projects"), ("POST", "/robots"), ("PUT", "/projects/team"),
+                         ("POST", "/projects/team/members"), ("PUT", f"/users/{story.bob.pk}/password")):  # fmt: skip
+        answer = Api(story.admin).send(method, path, content)
+        # An empty change of a project is one that changes nothing.
+        assert answer.status_code in (400, 422) or (path == "/projects/team" and answer.status_code == 200)
+
+
+def test_other_kinds_of_bodies_are_not_read(story: Story) -> None:
+    answer = Api(story.admin).send("POST", "/users", b"username=x", "application/x-www-form-urlencoded")
+    assert (answer.status_code, code(answer)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/projects?name=a%00", "/projects/a%00b", "/projects/team/repositories/a%2500b", "/users/search?username=%00",
+     "/projects?q=name%3D~%2500", "/projects/team/members?entityname=%00", "/projects/%FF%FE", "/projects?name=%ff"],
+)  # fmt: skip
+def test_strange_addresses_are_the_callers_mistake(story: Story, path: str) -> None:
+    assert Api(story.admin).get(path).status_code in (200, 400, 404)
+
+
+def test_the_request_id_comes_back(story: Story) -> None:
+    assert Api(story.alice).get("/projects", HTTP_X_REQUEST_ID="mine-1")["X-Request-Id"] == "mine-1"
+    assert Api().get("/nothing")["X-Request-Id"]
+
+
+def test_read_only_mode_stops_changes_only(story: Story) -> None:
+    configuration.change(read_only=True)
+    answer = Api(story.alice).post("/projects", {"project_name": "new"})
+    assert (answer.status_code, code(answer)) == (403, "DENIED")
+    assert "read only" in answer.json()["errors"][0]["message"]
+    assert Api(story.alice).delete("/projects/team").status_code == 403
+    assert Api(story.alice).get("/projects/team").status_code == 200
+
+
+def test_wrong_credentials_make_a_stranger(story: Story) -> None:
+    client = Api(story.alice, password="wrong")
+    assert client.get("/projects").status_code == 200
+    answer = client.get("/projects/team")
+    assert (answer.status_code, code(answer)) == (401, "UNAUTHORIZED")
+    assert answer["WWW-Authenticate"] == 'Basic realm="harbor"'
+
+
+def test_the_api_works_without_redis(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis, "_away_until", float("inf"))
+    assert Api(story.alice).post("/projects", {"project_name": "new"}).status_code == 201
+    assert Api(story.alice).get("/projects/new").status_code == 200
+    components = {row["name"]: row["status"] for row in Api().get("/health").json()["components"]}
+    assert components["redis"] == "unhealthy"
+
+
+def test_without_postgres_clients_hear_when_to_try_again(story: Story) -> None:
+    def away(*_: Any) -> Any:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    for client, method, path in ((Api(), "GET", "/projects"), (Api(story.alice), "POST", "/projects")):
+        with connection.execute_wrapper(away):
+            answer = client.send(method, path, b"{}")
+        assert (answer.status_code, code(answer)) == (503, "UNAVAILABLE")
+        assert int(answer["Retry-After"]) > 0
+
+
+@pytest.mark.django_db
+def test_everybody_may_ask_how_the_platform_is() -> None:
+    assert Api().get("/ping").content == b"Pong"
+    body = Api().get("/health").json()
+    assert {"core", "portal", "database", "redis", "registry", "jobservice"} == {c["name"] for c in body["components"]}
+    # No registry and no worker run with the tests.
+    assert body["status"] == "unhealthy"
+    assert Api().get("/api/version").json() == {"version": "v2.0"}
+
+
+def test_a_hanging_component_does_not_hold_up_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("database", "registry", "redis"):
+        monkeypatch.setitem(health.QUESTIONS, name, lambda: time.sleep(4))
+    began = time.monotonic()
+    components = {row["name"]: row for row in Api().get("/health").json()["components"]}
+    assert time.monotonic() - began < 3
+    assert components["database"] == {"name": "database", "status": "unhealthy", "error": "no answer in time"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accept", ["text/plain", "text/html", "nonsense", "application/json; indent=4"])
+def test_answers_are_json_whatever_is_accepted(accept: str) -> None:
+    assert Api().get("/ping", HTTP_ACCEPT=accept).status_code == 200
+    answer = Api().get("/projects?format=xml", HTTP_ACCEPT=accept)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+
+
+def test_strangers_learn_less_of_the_system(story: Story) -> None:
+    public = Api().get("/systeminfo").json()
+    assert set(public) <= {"auth_mode", "primary_auth_mode", "self_registration", "banner_message"}
+    assert public["auth_mode"] == "db_auth"
+    body = Api(story.carol).get("/systeminfo").json()
+    assert body["project_creation_restriction"] == "everyone"
+    assert body["external_url"] == "http://localhost:8080"
+    assert body["registry_url"] == "localhost:8080"
