@@ -26,7 +26,9 @@ check: dev       ## format, lint, types, import contracts, migrations
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check
 test:            ## all tests, against real servers that they start themselves
 	@deploy/bootstrap.sh test
+conformance:     ## the OCI conformance suite against a platform of its own (needs Go)
+	@deploy/bootstrap.sh run -m tests.conformance
 torture:         ## the kill test for hours (KILLS=2000)
 	@WHARF_TEST_KILLS=$(or $(KILLS),2000) deploy/bootstrap.sh test tests/e2e/test_kill.py
 
-.PHONY: help up down status logs rotate-token-key dev check test torture
+.PHONY: help up down status logs rotate-token-key dev check test conformance torture

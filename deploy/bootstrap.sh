@@ -124,7 +124,7 @@ main() {
             make_development_environment
             return
             ;;
-        test)
+        test | run)
             become_root "$@"
             check_system
             local tools=("${TESTS[@]}")
@@ -133,6 +133,7 @@ main() {
             make_user
             make_development_environment
             shift
+            [ "$command" = test ] || exec .venv/bin/python "$@"
             # Shows what the kill test did, which is part of its result.
             exec .venv/bin/python -m pytest -s "$@"
             ;;

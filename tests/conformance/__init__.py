@@ -1,0 +1,1 @@
+"""The OCI distribution conformance suite against the whole platform."""
