@@ -180,7 +180,7 @@ CSRF_HEADER_NAME = "HTTP_X_HARBOR_CSRF_TOKEN"
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_SECURE = SECURE
 CSRF_TRUSTED_ORIGINS = [EXTERNAL_URL]
-CSRF_FAILURE_VIEW = "core.api.csrf.refused"
+CSRF_FAILURE_VIEW = "web.views.errors.csrf_refused"
 LOGIN_URL = "/sign-in"
 
 # --- the API --------------------------------------------------------------------------------------
@@ -205,13 +205,25 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {"default-src": [SELF], "img-src": [SELF, "data:"], "frame-ancestors": [NONE], "object-src": [NONE]}
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+        # These two do not fall back to default-src.
+        "base-uri": [NONE],
+        "form-action": [SELF],
+    }
 }
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LANGUAGE_COOKIE_AGE = 365 * 24 * 60 * 60
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = SECURE
 LOCALE_PATHS = [BASE_DIR / "web" / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"

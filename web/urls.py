@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, register_converter
 from django.views.i18n import set_language
 
+from web.converters import DigestConverter
 from web.views import artifacts, projects, repositories, signing
+
+register_converter(DigestConverter, "digest")
 
 app_name = "web"
 urlpatterns = [
@@ -14,6 +17,8 @@ urlpatterns = [
     path("sign-out", signing.sign_out, name="sign-out"),
     path("language", set_language, name="language"),
     path("projects/<str:project_name>", repositories.index, name="repositories"),
-    path("projects/<str:project_name>/repositories/<path:name>/artifacts/<str:digest>", artifacts.one, name="artifact"),
+    path(
+        "projects/<str:project_name>/repositories/<path:name>/artifacts/<digest:digest>", artifacts.one, name="artifact"
+    ),
     path("projects/<str:project_name>/repositories/<path:name>", artifacts.index, name="artifacts"),
 ]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from django import template
+import shlex
+from datetime import datetime
+from typing import Any
 
-from projects.quotas import human
+from django import template
+from django.utils import formats, timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
 
 register = template.Library()
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @register.filter
 def size(number: int | None) -> str:
-    """Bytes as people write them."""
-    return human(number or 0)
+    """Bytes as people write them: 517 B, 1.2 MiB."""
+    amount = number or 0
+    # What would be rounded up to 1024 belongs to the next unit.
+    power = next((power for power in range(len(_UNITS)) if amount < 1023.95 * 1024**power), len(_UNITS) - 1)
+    return f"{formats.number_format(amount / 1024**power, 1 if power else 0)} {_UNITS[power]}"
 
 
 @register.filter
@@ -22,7 +32,43 @@ def short(digest: str) -> str:
 
 
 @register.filter
-def platform_of(descriptor: dict[str, dict[str, str]]) -> str:
+def ago(moment: datetime) -> str:
+    """How long ago: 3 days ago."""
+    if (timezone.now() - moment).total_seconds() < 60:
+        return _("just now")
+    return _("%(ago)s ago") % {"ago": timesince(moment, depth=1)}
+
+
+@register.filter
+def when(text: Any) -> datetime | None:
+    """A moment that a client wrote; None for what is no moment."""
+    try:
+        return parse_datetime(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+@register.filter
+def command_line(words: Any) -> str:
+    """The words of a command as a shell would take them; empty for what is no list of words."""
+    is_command = isinstance(words, list) and all(isinstance(word, str) for word in words)
+    return shlex.join(words) if is_command else ""
+
+
+@register.filter
+def platform_of(descriptor: dict[str, Any]) -> str:
     """linux/arm64/v8"""
+    if descriptor.get("annotations", {}).get("vnd.docker.reference.type") == "attestation-manifest":
+        # docker buildx hides its attestations behind the platform unknown/unknown.
+        return _("attestation")
     said = descriptor.get("platform", {})
-    return "/".join(str(said[key]) for key in ("os", "architecture", "variant") if said.get(key))
+    name = "/".join(str(said[key]) for key in ("os", "architecture", "variant") if said.get(key))
+    return f"{name} {said['os.version']}" if said.get("os.version") else name
+
+
+@register.filter
+def accessory_name(kind: str) -> str:
+    """Harbor's accessory type as people call it."""
+    if kind.startswith("signature."):
+        return _("signature")
+    return "SBOM" if kind.startswith("sbom.") else _("accessory")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-from django.db.models import Prefetch
+from typing import Any
+
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from projects.models import Accessory, Artifact, Reference, Tag
+from projects.models import Accessory, Artifact, Reference, Repository, Tag
+from rbac.access import allowed
+from web import commands
+from web.artifact_lines import lines_of
 from web.lists import page_of, search_words
-from web.visible import repository_or_404
+from web.visible import actor_of, repository_or_404
+
+TAGS_ON_A_PAGE = 50
+PARENTS_ON_A_PAGE = 10
 
 
 @require_safe
@@ -18,42 +25,64 @@ def index(request: HttpRequest, project_name: str, name: str) -> HttpResponse:
     """Newest first, each with its tags and the command that pulls it."""
     repository = repository_or_404(request, project_name, name)
     words = search_words(request)
-    tags = Tag.objects.live().order_by("-pushed", "name")
     rows = Artifact.objects.listed().filter(repository=repository).order_by("-pushed", "-pk")
     if words:
-        found = Tag.objects.live().filter(repository=repository, name__icontains=words)
-        rows = rows.filter(pk__in=found.values("artifact"))
-    children = Reference.objects.filter(kind=Reference.Kind.CHILD).order_by("position")
-    rows = rows.prefetch_related(Prefetch("tags", queryset=tags), Prefetch("references", queryset=children))
+        tagged = Tag.objects.live().filter(repository=repository, name__icontains=words)
+        digest = words if words.startswith("sha256:") else f"sha256:{words}"
+        rows = rows.filter(Q(pk__in=tagged.values("artifact")) | Q(manifest__digest__startswith=digest))
+    page = page_of(request, rows)
+    may_push = allowed(actor_of(request), "repository", "push", repository.project)
     context = {
         "project": repository.project,
         "repository": repository,
-        "page": page_of(request, rows),
+        "page": page,
+        "lines": lines_of(repository, list(page)),
         "q": words,
-        "host": settings.EXTERNAL_HOST,
+        "push_commands": commands.push(project=project_name, repository=repository.name) if may_push else [],
     }
     return render(request, "web/artifacts.html", context)
 
 
 @require_safe
 def one(request: HttpRequest, project_name: str, name: str, digest: str) -> HttpResponse:
-    """What an artifact is made of, and what hangs on it."""
+    """What an artifact is made of, what it is part of, and what hangs on it."""
     repository = repository_or_404(request, project_name, name)
-    rows = Artifact.objects.live().filter(repository=repository, manifest_id=digest)
-    artifact = rows.select_related("manifest").defer("manifest__content").first()
+    artifact = Artifact.objects.live().filter(repository=repository, manifest=digest).first()
     if artifact is None:
         raise Http404
-    references = list(artifact.references.order_by("kind", "position"))
+    tags = Tag.objects.live().filter(artifact=artifact)
     context = {
         "project": repository.project,
         "repository": repository,
         "artifact": artifact,
-        "tags": Tag.objects.live().filter(artifact=artifact).order_by("-pushed", "name"),
-        "children": [each for each in references if each.kind == Reference.Kind.CHILD],
-        "layers": [each for each in references if each.kind == Reference.Kind.LAYER],
-        "accessories": Accessory.objects.filter(
-            repository=repository, subject_digest=digest, artifact__deleted__isnull=True
-        ).select_related("artifact"),
-        "host": settings.EXTERNAL_HOST,
+        "line": lines_of(repository, [artifact])[0],
+        "by_digest": commands.pull(kind=artifact.kind, repository=repository.name, digest=digest),
+        "tags": [_tag_row(repository, artifact, tag) for tag in tags.order_by("-pushed", "name")[:TAGS_ON_A_PAGE]],
+        "tag_count": tags.count(),
+        "layers": artifact.references.filter(kind=Reference.Kind.LAYER).order_by("position"),
+        "subject": _subject(artifact),
+        "parents": _parents(artifact),
+        # As pairs: a template would read `annotations.items` as the annotation of that name.
+        "annotations": sorted(artifact.annotations.items()),
     }
     return render(request, "web/artifact.html", context)
+
+
+def _tag_row(repository: Repository, artifact: Artifact, tag: Tag) -> dict[str, Any]:
+    return {"tag": tag, "command": commands.pull(kind=artifact.kind, repository=repository.name, tag=tag.name)}
+
+
+def _subject(artifact: Artifact) -> Artifact | None:
+    """What an accessory hangs on; None also when that is gone, or was never pushed."""
+    itself = Accessory.objects.filter(artifact=artifact)
+    rows = Artifact.objects.live().filter(repository=artifact.repository_id)
+    return rows.filter(manifest__in=itself.values("subject_digest")).first()
+
+
+def _parents(artifact: Artifact) -> list[Artifact]:
+    """The indexes that an artifact is part of, newest first."""
+    references = Reference.objects.live().filter(
+        repository=artifact.repository_id, digest=artifact.digest, kind=Reference.Kind.CHILD
+    )
+    rows = Artifact.objects.live().filter(pk__in=references.values("artifact"))
+    return list(rows.order_by("-pushed", "-pk")[:PARENTS_ON_A_PAGE])

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from projects.models import Repository
 from rbac.access import allowed
+from web import commands
 from web.lists import page_of, search_words
 from web.visible import actor_of, project_or_404
 
 
 @require_safe
 def index(request: HttpRequest, project_name: str) -> HttpResponse:
+    """By name, and how to push one for whoever may."""
     project = project_or_404(request, project_name, "repository")
     words = search_words(request)
     rows = Repository.objects.live().filter(project=project).with_artifact_count().order_by("name")
     if words:
         rows = rows.filter(name__icontains=words)
+    may_push = allowed(actor_of(request), "repository", "push", project)
     context = {
         "project": project,
         "page": page_of(request, rows),
         "q": words,
-        "host": settings.EXTERNAL_HOST,
-        "may_push": allowed(actor_of(request), "repository", "push", project),
+        "push_commands": commands.push(project=project.name) if may_push else [],
     }
     return render(request, "web/repositories.html", context)

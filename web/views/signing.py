@@ -19,6 +19,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     """The form, and what becomes of it."""
     target = _own_page(request)
     if request.method != "POST":
+        if request.user.is_authenticated:
+            return HttpResponseRedirect(target)
         return render(request, "web/sign_in.html", {"next": target})
     name = request.POST.get("username", "")
     try:
