@@ -1,0 +1,65 @@
+"""What is looked at before anything is changed. Each question has one clear sentence for a no."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+from pathlib import Path
+
+from deploy.stack.layout import Layout, may_enter
+from deploy.stack.settings import Settings, Unusable
+
+# Libraries, a fresh cluster and its write-ahead log take half of it.
+FIRST_BYTES = 1 << 30
+LATER_BYTES = 64 << 20
+_PLAIN_PATH = re.compile(r"[\w./+@=~-]+")
+_PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+
+def check_folder(layout: Layout) -> None:
+    """The data's folder can be written in configuration files, is ours alone, and its user gets there."""
+    var = layout.var
+    if not _PLAIN_PATH.fullmatch(str(var)):
+        raise Unusable(f"the path {str(var)!r} has characters that nginx or PostgreSQL misread; set WHARF_VAR")
+    nearest = next(folder for folder in (var, *var.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise Unusable(f"{nearest} is not a folder; WHARF_VAR must name one")
+    if nearest == var and not (var / "etc").exists() and {path.name for path in var.iterdir()} - {"lost+found"}:
+        raise Unusable(f"{var} holds files that are not Wharf's; WHARF_VAR must name a folder of its own")
+    if not may_enter(layout.user, nearest):
+        raise Unusable(f"the user {layout.user} cannot enter {nearest}; set WHARF_VAR to a folder it can reach")
+
+
+def check_space(layout: Layout) -> None:
+    """There is room for what `up` writes."""
+    nearest = next(folder for folder in (layout.var, *layout.var.parents) if folder.exists())
+    needed = LATER_BYTES if (layout.postgres / "PG_VERSION").exists() else FIRST_BYTES
+    free = shutil.disk_usage(nearest).free
+    if free < needed:
+        raise Unusable(f"only {free >> 20} MiB are free at {nearest}; {needed >> 20} MiB are needed to start")
+
+
+def check_port(settings: Settings, user: str) -> None:
+    """The port may be opened by the service user and nobody else has it."""
+    port = settings.port
+    least = int(_PRIVILEGED.read_text()) if _PRIVILEGED.exists() else 1024
+    if port < least:
+        raise Unusable(
+            f"port {port} may be opened by root alone, and nginx runs as {user}; choose one from {least} up with "
+            f"WHARF_PORT, or allow it: sysctl net.ipv4.ip_unprivileged_port_start={port}"
+        )
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - nothing is served
+        if family == socket.AF_INET or Path("/proc/net/if_inet6").exists():
+            _try_to_bind(family, address, port)
+
+
+def _try_to_bind(family: socket.AddressFamily, address: str, port: int) -> None:
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise Unusable(f"port {port} cannot be used ({error.strerror}); choose another with WHARF_PORT") from error
