@@ -155,6 +155,7 @@ def say(sentence: str) -> None:
 # --- steps of up -------------------------------------------------------------------------------------------
 def _check(layout: Layout, settings: Settings) -> None:
     preconditions.check_folder(layout)
+    preconditions.check_virtualenv(layout, os.environ.get("WHARF_VENV"))
     preconditions.check_space(layout)
     postgres.binaries(layout)
     if not supervisor.is_running(layout) or _settings_in_force(layout).port != settings.port:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.stack.layout import PROJECT, Layout, may_enter, write
+from deploy.stack.layout import PROJECT, Layout, write
 from deploy.stack.requirements import requirements, rooms
 from deploy.stack.settings import Unusable
 
@@ -69,16 +69,13 @@ def compile_program(layout: Layout) -> None:
 
 def use_virtualenv(layout: Layout, named: str | None) -> None:
     """Take WHARF_VENV as the libraries, also from now on; it is never changed."""
-    if not named:
+    if not named or layout.venv.resolve() == Path(named).resolve():
         return
-    target = Path(named).resolve()
-    if not (target / "bin" / "python").exists() or not may_enter(layout.user, target / "bin"):
-        raise Unusable(f"WHARF_VENV is {named!r}; it must be a virtualenv that the user {layout.user} can reach")
     if layout.venv.is_symlink():
         layout.venv.unlink()
     else:
         shutil.rmtree(layout.venv, ignore_errors=True)
-    layout.venv.symlink_to(target)
+    layout.venv.symlink_to(Path(named).resolve())
 
 
 def libraries_are_installed(layout: Layout, fingerprint: str) -> bool:

@@ -117,7 +117,7 @@ def find(user: str | None) -> tuple[Layout, str]:
     word = ""
     if said:
         var = Path(said).resolve()
-    elif may_enter(name, PROJECT):
+    elif may_run(name, PROJECT):
         var = PROJECT / "var"
     else:
         var = FALLBACK
@@ -128,10 +128,10 @@ def find(user: str | None) -> tuple[Layout, str]:
     return layout, word
 
 
-def may_enter(user: str, folder: Path) -> bool:
-    """Whether a user can work in a folder; no for one who does not exist."""
+def may_run(user: str, path: Path) -> bool:
+    """Whether a user can run a program or enter a folder; no for one who does not exist."""
     try:
-        command = [*_as(user), "test", "-x", str(folder)]
+        command = [*_as(user), "test", "-x", str(path)]
     except KeyError:
         return False
     return subprocess.run(command, check=False, env={"PATH": os.defpath}, cwd="/").returncode == 0

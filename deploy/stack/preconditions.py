@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import time
 from pathlib import Path
 
-from deploy.stack.layout import Layout, may_enter
+from deploy.stack.layout import Layout, may_run
 from deploy.stack.settings import Settings, Unusable
 
 # Libraries, a fresh cluster and its write-ahead log take half of it.
@@ -27,8 +28,17 @@ def check_folder(layout: Layout) -> None:
         raise Unusable(f"{nearest} is not a folder; WHARF_VAR must name one")
     if nearest == var and not (var / "etc").exists() and {path.name for path in var.iterdir()} - {"lost+found"}:
         raise Unusable(f"{var} holds files that are not Wharf's; WHARF_VAR must name a folder of its own")
-    if not may_enter(layout.user, nearest):
+    if not may_run(layout.user, nearest):
         raise Unusable(f"the user {layout.user} cannot enter {nearest}; set WHARF_VAR to a folder it can reach")
+
+
+def check_virtualenv(layout: Layout, named: str | None) -> None:
+    """What WHARF_VENV names is one, and its user gets there."""
+    if named and not may_run(layout.user, Path(named) / "bin" / "supervisord"):
+        raise Unusable(
+            f"WHARF_VENV is {named!r}; it must be a virtualenv with the libraries of pyproject.toml that the user "
+            f"{layout.user} can reach"
+        )
 
 
 def check_space(layout: Layout) -> None:
@@ -59,7 +69,17 @@ def _try_to_bind(family: socket.AddressFamily, address: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise Unusable(f"port {port} cannot be used ({error.strerror}); choose another with WHARF_PORT") from error
+        # Our own nginx may be just about to end, when its supervisor was killed.
+        deadline = time.monotonic() + 3
+        while (error := _refusal(probe, address, port)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if error:
+            raise Unusable(f"port {port} cannot be used ({error.strerror}); choose another with WHARF_PORT")
+
+
+def _refusal(probe: socket.socket, address: str, port: int) -> OSError | None:
+    try:
+        probe.bind((address, port))
+    except OSError as error:
+        return error
+    return None
