@@ -8,12 +8,14 @@ import socket
 import time
 from pathlib import Path
 
-from deploy.stack.layout import Layout, may_run
+from deploy.stack.layout import DATA, Layout, may_run
 from deploy.stack.settings import Settings, Unusable
 
 # Libraries, a fresh cluster and its write-ahead log take half of it.
 FIRST_BYTES = 1 << 30
 LATER_BYTES = 64 << 20
+# A disk of its own, and folders that an operator may have mounted one at before the first start.
+EXPECTED = {"lost+found", *DATA}
 _PLAIN_PATH = re.compile(r"[\w./+@=~-]+")
 _PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
@@ -26,7 +28,7 @@ def check_folder(layout: Layout) -> None:
     nearest = next(folder for folder in (var, *var.parents) if folder.exists())
     if not nearest.is_dir():
         raise Unusable(f"{nearest} is not a folder; WHARF_VAR must name one")
-    if nearest == var and not (var / "etc").exists() and {path.name for path in var.iterdir()} - {"lost+found"}:
+    if nearest == var and not (var / "etc").exists() and {path.name for path in var.iterdir()} - EXPECTED:
         raise Unusable(f"{var} holds files that are not Wharf's; WHARF_VAR must name a folder of its own")
     if not may_run(layout.user, nearest):
         raise Unusable(f"the user {layout.user} cannot enter {nearest}; set WHARF_VAR to a folder it can reach")
