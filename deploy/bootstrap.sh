@@ -2,6 +2,7 @@
 # Installs what the machine lacks, then hands over: `bootstrap.sh up|down|status|logs|dev …`.
 # Written in bash because on a new machine Python may be among the things that are missing.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 say() { printf '  %s\n' "$*"; }
@@ -13,7 +14,7 @@ become_root() {
     sudo -n true 2>/dev/null || say "asking sudo for the rights to install packages and to run services as a user of their own"
     local names
     # Our settings, and what apt and pip need to get through a proxy.
-    names=$(env | sed -nE 's/^(WHARF_[A-Z_]*|PIP_[A-Z_]*|CI|PROGRAM|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|[a-z]+_proxy)=.*/\1/p' | paste -sd, -)
+    names=$(env | sed -nE 's/^(WHARF_[A-Z0-9_]*|PIP_[A-Z_]*|CI|PROGRAM|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|[a-z]+_proxy|[A-Z]+_PROXY)=.*/\1/p' | paste -sd, -)
     exec sudo ${names:+--preserve-env="$names"} -- bash deploy/bootstrap.sh "$@"
 }
 
@@ -22,8 +23,9 @@ check_system() {
     # shellcheck disable=SC1091
     [ -r /etc/os-release ] && . /etc/os-release
     case "$ID" in
-        debian) [ "${VERSION_ID:-99}" -ge 12 ] && return ;;
-        ubuntu) [ "${VERSION_ID%%.*}" -ge 24 ] && return ;;
+        # Debian's testing and unstable have no number: they are newer than all that have.
+        debian) [ "${VERSION_ID:-99}" -ge 12 ] 2>/dev/null && return ;;
+        ubuntu) [ "${VERSION_ID%%.*}" -ge 24 ] 2>/dev/null && return ;;
     esac
     refuse "$PRETTY_NAME is not supported; Wharf runs on Debian 12 or newer and Ubuntu 24.04 or newer"
 }
@@ -39,41 +41,72 @@ missing_packages() {
 # Packages start their services on well-known ports while they are installed. Ours run elsewhere, so
 # for this while nothing is started, and what this run brought in is not enabled either.
 install_packages() {
-    local packages
+    local packages before
     mapfile -t packages < <(missing_packages "$@")
     [ "${#packages[@]}" -eq 0 ] && return
     say "installing ${packages[*]}"
-    local log=/var/log/wharf-install.log policy=/usr/sbin/policy-rc.d
-    local created="" cluster_conf=/etc/postgresql-common/createcluster.conf cluster_made="" before after
     before=$(enabled_units)
-    if [ ! -e "$policy" ]; then
-        created=$policy
-        printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"
-        # shellcheck disable=SC2064
-        trap "rm -f '$policy'" EXIT
+    trap restore_host EXIT
+    start_nothing
+    [[ " ${packages[*]} " != *" postgresql "* ]] || make_no_cluster
+    run_apt update
+    run_apt install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${packages[@]}"
+    restore_host
+    trap - EXIT
+    switch_off_new_units "$before"
+}
+
+LOG=/var/log/wharf-install.log
+POLICY=/usr/sbin/policy-rc.d
+CLUSTERS=/etc/postgresql-common/createcluster.conf
+# What `restore_host` takes back, also after Ctrl-C.
+policy_made="" clusters_made="" clusters_kept=""
+
+run_apt() {
+    # No needrestart: it would restart services that are none of our business.
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" < /dev/null >> "$LOG" 2>&1 && return
+    tail -n 20 "$LOG" >&2
+    refuse "apt-get $1 failed; the whole story is in $LOG"
+}
+
+start_nothing() {
+    [ ! -e "$POLICY" ] || return 0
+    policy_made=$POLICY
+    printf '#!/bin/sh\nexit 101\n' > "$POLICY" && chmod 755 "$POLICY"
+}
+
+# Wharf has a cluster of its own; nobody asked for another one.
+make_no_cluster() {
+    if [ ! -e "$CLUSTERS" ]; then
+        clusters_made=$CLUSTERS
+        mkdir -p "$(dirname "$CLUSTERS")" && echo 'create_main_cluster = false' > "$CLUSTERS"
+    elif ! grep -qE '^[[:space:]]*create_main_cluster' "$CLUSTERS"; then
+        clusters_kept=$(mktemp "$CLUSTERS.wharf-XXXXXX")
+        cp -p "$CLUSTERS" "$clusters_kept"
+        echo 'create_main_cluster = false' >> "$CLUSTERS"
     fi
-    if printf '%s\n' "${packages[@]}" | grep -qx postgresql && [ ! -e "$cluster_conf" ]; then
-        # Wharf has a cluster of its own; nobody asked for another one.
-        mkdir -p "$(dirname "$cluster_conf")" && echo 'create_main_cluster = false' > "$cluster_conf"
-        cluster_made=$cluster_conf
-    fi
-    export DEBIAN_FRONTEND=noninteractive
-    if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${packages[@]}"; } \
-        > "$log" 2>&1; then
-        tail -n 20 "$log" >&2
-        refuse "apt could not install the packages; the whole story is in $log"
-    fi
-    if [ -n "$cluster_made" ]; then
+}
+
+restore_host() {
+    [ -z "$policy_made" ] || rm -f "$policy_made"
+    if [ -n "$clusters_kept" ]; then
+        mv "$clusters_kept" "$CLUSTERS"
+    elif [ -n "$clusters_made" ]; then
         # The package's own file lies beside ours.
-        if [ -e "$cluster_made.ucf-dist" ]; then mv "$cluster_made.ucf-dist" "$cluster_made"; else rm -f "$cluster_made"; fi
+        if [ -e "$CLUSTERS.ucf-dist" ]; then mv "$CLUSTERS.ucf-dist" "$CLUSTERS"; else rm -f "$CLUSTERS"; fi
     fi
-    [ -n "$created" ] && rm -f "$created" && trap - EXIT
-    after=$(enabled_units)
-    if [ -d /run/systemd/system ]; then
-        comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after") | while read -r unit; do
-            [ -z "$unit" ] || { say "leaving $unit switched off"; systemctl disable "$unit" >> "$log" 2>&1 || true; }
-        done
-    fi
+    policy_made="" clusters_made="" clusters_kept=""
+}
+
+switch_off_new_units() {
+    [ -d /run/systemd/system ] || return 0
+    local unit
+    comm -13 <(printf '%s\n' "$1") <(enabled_units) | while read -r unit; do
+        [ -n "$unit" ] || continue
+        say "leaving $unit switched off"
+        systemctl disable "$unit" >> "$LOG" 2>&1 || true
+    done
 }
 
 enabled_units() {
@@ -83,6 +116,8 @@ enabled_units() {
 
 make_user() {
     local name=${WHARF_USER:-wharf}
+    [[ "$name" =~ ^[a-z_][a-z0-9_-]*$ ]] || refuse "WHARF_USER is '$name'; it must be a plain user name"
+    [ "$(id -u "$name" 2>/dev/null || echo 1)" -ne 0 ] || refuse "WHARF_USER is '$name'; Wharf does not run as root"
     id "$name" >/dev/null 2>&1 && return
     say "making the system user $name"
     useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$name"
@@ -139,7 +174,7 @@ main() {
             ;;
         *) refuse "usage: bootstrap.sh up|down|status|logs|rotate-token-key|dev|test" ;;
     esac
-    exec /usr/bin/python3 -m deploy.stack "$@"
+    exec /usr/bin/python3 -B -m deploy.stack "$@"
 }
 
 main "$@"

@@ -5,8 +5,9 @@
     keys.py switch FOLDER    sign with the next key
     keys.py finish FOLDER    trust the old certificate no more
 
-The registry reads the bundle only when it starts, so it is restarted after `prepare` and `finish`; core is
-restarted after each step. Between `switch` and `finish` the last old token must have expired.
+Each step may be cut off and run again. The registry reads the bundle only when it starts, so it is restarted
+after `prepare` and `finish`; core is restarted after each step. Between `switch` and `finish` the last old token
+must have expired.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ def init(folder: Path) -> None:
     _make(folder / "admin-password", lambda: os.environ.get("WHARF_ADMIN_PASSWORD") or _password())
     token = folder / "token"
     token.mkdir(mode=0o700, exist_ok=True)
+    _complete_switch(token)
     if not (token / "current.key").exists():
         _make_pair(token, "current")
-    if not (token / "bundle.pem").exists():
-        _write(token / "bundle.pem", (token / "current.crt").read_text())
+    _trust(token, "current")
 
 
 def prepare(folder: Path) -> None:
     """Make the next pair and trust it besides the current one."""
     token = folder / "token"
-    if (token / "next.key").exists():
-        return
-    _make_pair(token, "next")
-    _write(token / "bundle.pem", (token / "current.crt").read_text() + (token / "next.crt").read_text())
+    _complete_switch(token)
+    if not (token / "next.key").exists():
+        _make_pair(token, "next")
+    _trust(token, "next")
 
 
 def switch(folder: Path) -> None:
@@ -58,8 +59,10 @@ def switch(folder: Path) -> None:
     token = folder / "token"
     if not (token / "next.key").exists():
         sys.exit("There is no next key: run `prepare` first.")
-    _write(token / "previous.crt", (token / "current.crt").read_text())
-    (token / "next.crt").replace(token / "current.crt")
+    _trust(token, "next")
+    if (token / "next.crt").exists():
+        _write(token / "previous.crt", (token / "current.crt").read_text())
+        (token / "next.crt").replace(token / "current.crt")
     (token / "next.key").replace(token / "current.key")
 
 
@@ -68,6 +71,20 @@ def finish(folder: Path) -> None:
     token = folder / "token"
     _write(token / "bundle.pem", (token / "current.crt").read_text())
     (token / "previous.crt").unlink(missing_ok=True)
+
+
+def _complete_switch(token: Path) -> None:
+    """A `switch` that was cut off between its two files left a certificate that does not fit its key."""
+    if (token / "next.key").exists() and not (token / "next.crt").exists():
+        (token / "next.key").replace(token / "current.key")
+
+
+def _trust(token: Path, name: str) -> None:
+    """Add a certificate to those that the registry trusts, once."""
+    bundle, certificate = token / "bundle.pem", token / f"{name}.crt"
+    trusted = bundle.read_text() if bundle.exists() else ""
+    if certificate.exists() and certificate.read_text() not in trusted:
+        _write(bundle, trusted + certificate.read_text())
 
 
 def _password() -> str:

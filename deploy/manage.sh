@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" -eq 0 ] || { echo "run this as root or with sudo" >&2; exit 1; }
-exec /usr/bin/python3 -m deploy.stack manage "$@"
+exec /usr/bin/python3 -B -m deploy.stack manage "$@"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from deploy.stack.layout import Layout
+from deploy.stack import postgres
+from deploy.stack.layout import Layout, read_private
 from deploy.stack.settings import Settings
 
 TEMPLATES = Path(__file__).resolve().parents[1]
@@ -47,7 +48,7 @@ def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
         "listen_ipv6": f"listen [::]:{settings.port} ipv6only=on;" if Path("/proc/net/if_inet6").exists() else "",
         "external_url": settings.external_url,
         "secrets": str(layout.secrets),
-        "http_secret": (layout.secrets / "registry-http-secret").read_text().strip(),
+        "http_secret": read_private(layout.secrets / "registry-http-secret").strip(),
     }
     return {
         layout.etc / "nginx.conf": _render("nginx/nginx.conf", values),
@@ -65,7 +66,7 @@ def _stores(layout: Layout, settings: Settings) -> list[Program]:
     texts = {path.name: text for path, text in configuration_files(layout, settings).items()}
     redis, registry = str(layout.etc / "redis.conf"), str(layout.etc / "registry.yml")
     return [
-        Program("postgres", _postgres(layout), BARE, stop_signal="INT"),
+        Program("postgres", postgres.command(layout), BARE, stop_signal="INT"),
         Program("redis", ["/usr/bin/redis-server", redis], BARE, socket="redis.sock", depends_on=[texts["redis.conf"]]),
         Program(
             "registry",
@@ -84,7 +85,7 @@ def _application(layout: Layout, settings: Settings, code: str) -> list[Program]
     celery = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery"]
     schedule = ["--schedule", f"{layout.var}/celery/schedule", "--pidfile", ""]
     # They read the signing key and the trusted certificates once, at their start.
-    changes = [code, _bundle(layout), (layout.secrets / "token" / "current.crt").read_text()]
+    changes = [code, _bundle(layout), read_private(layout.secrets / "token" / "current.crt")]
     return [
         Program("core", _gunicorn(layout, settings), environment, socket="core.sock", depends_on=changes),
         Program(
@@ -99,7 +100,7 @@ def _nginx(layout: Layout, settings: Settings) -> Program:
     shared = [path.read_text() for path in sorted((TEMPLATES / "nginx").glob("*.conf"))]
     return Program(
         "nginx",
-        ["/usr/sbin/nginx", "-p", str(layout.var / "nginx"), "-c", str(own)],
+        ["/usr/sbin/nginx", "-e", "stderr", "-p", str(layout.var / "nginx"), "-c", str(own)],
         BARE,
         stop_signal="QUIT",
         depends_on=[configuration_files(layout, settings)[own], *shared],
@@ -107,21 +108,7 @@ def _nginx(layout: Layout, settings: Settings) -> Program:
 
 
 def _bundle(layout: Layout) -> str:
-    return (layout.secrets / "token" / "bundle.pem").read_text()
-
-
-def _postgres(layout: Layout) -> list[str]:
-    options = {
-        "listen_addresses": "",
-        "unix_socket_directories": str(layout.run),
-        "unix_socket_permissions": "0700",
-        "max_connections": "200",
-        "shared_buffers": "256MB",
-        "wal_compression": "on",
-        "log_min_messages": "warning",
-    }
-    binary = str(layout.postgres_binaries / "postgres")
-    return [binary, "-D", str(layout.var / "postgres"), *(f"--{name}={value}" for name, value in options.items())]
+    return read_private(layout.secrets / "token" / "bundle.pem")
 
 
 def _gunicorn(layout: Layout, settings: Settings) -> list[str]:

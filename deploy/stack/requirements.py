@@ -1,19 +1,29 @@
-"""The libraries that pyproject.toml asks for, one a line."""
+"""What pyproject.toml says: the libraries, one a line, and the rooms."""
 
 from __future__ import annotations
 
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def requirements(*, dev: bool = False) -> list[str]:
     """Requirement specifiers, with those of the `dev` extra when asked for."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    project = _document()["project"]
     extra = project["optional-dependencies"]["dev"] if dev else []
     return [*project["dependencies"], *extra]
+
+
+def rooms() -> list[str]:
+    """The packages that make up the program."""
+    return [str(name) for name in _document()["tool"]["setuptools"]["packages"]]
+
+
+def _document() -> dict[str, Any]:
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
 
 if __name__ == "__main__":

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# Kept from one `make up` to the next; everything that matters to a running platform.
-REMEMBERED = ("WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS", "WHARF_TOKEN_EXPIRATION",
-              "WHARF_CREDENTIAL_CACHE_SECONDS", "WHARF_LOGIN_FAILURES_PER_MINUTE", "WHARF_LOG_LEVEL")  # fmt: skip
+# Said anew each time, or only once, or by ourselves: never remembered and never handed on.
+NOT_REMEMBERED = {"WHARF_VAR", "WHARF_USER", "WHARF_VENV", "WHARF_ADMIN_PASSWORD"}
+OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTRY_URL", "WHARF_STORE",
+        "WHARF_FINGERPRINT"}  # fmt: skip
+# These three shape the configuration files; all others are core's.
+OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS"}
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
 
 class Unusable(Exception):  # noqa: N818
@@ -32,29 +37,79 @@ class Settings:
 def parse(given: Mapping[str, str]) -> Settings:
     """Settings from WHARF_ variables; Unusable says what is wrong with one."""
     port = _number(given, "WHARF_PORT", 8080, 1, 65535)
-    url = given.get("WHARF_EXTERNAL_URL") or f"http://localhost:{port}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise Unusable(
-            f"WHARF_EXTERNAL_URL is {url!r}; it must look like http://localhost:8080 or https://registry.example.com"
-        )
+    _number(given, "WHARF_TOKEN_EXPIRATION", 5, 1, 10080)
+    _number(given, "WHARF_CREDENTIAL_CACHE_SECONDS", 300, 0, 86400)
+    _number(given, "WHARF_LOGIN_FAILURES_PER_MINUTE", 10, 1, 1_000_000)
+    if given.get("WHARF_LOG_LEVEL", "INFO") not in LOG_LEVELS:
+        raise Unusable(f"WHARF_LOG_LEVEL is {given['WHARF_LOG_LEVEL']!r}; it must be one of {', '.join(LOG_LEVELS)}")
     return Settings(
         port=port,
-        external_url=url.rstrip("/"),
+        external_url=_url(given.get("WHARF_EXTERNAL_URL") or f"http://localhost:{port}"),
         core_workers=_number(given, "WHARF_CORE_WORKERS", 2, 1, 64),
-        passed_on={name: given[name] for name in REMEMBERED[3:] if name in given},
+        passed_on={name: _plain(name, given[name]) for name in sorted(given) if name not in OWN_USE},
     )
 
 
-def remembered(folder: Path) -> dict[str, str]:
-    """What was said at an earlier time, overridden by what the environment says now."""
-    path = folder / "settings.json"
-    earlier = json.loads(path.read_text()) if path.exists() else {}
-    return {**earlier, **{name: os.environ[name] for name in REMEMBERED if os.environ.get(name)}}
+def remembered(folder: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What counts now, and a word on each part of it that does not come from the environment.
+
+    The environment goes before what was said earlier; an empty value there means: as if never said.
+    """
+    earlier = _read(folder / "settings.json")
+    said = {name: value for name, value in environment.items() if _is_setting(name)}
+    kept = {name: value for name, value in earlier.items() if name not in said}
+    words = [f"{name} is as said earlier ({name}= would forget it)" for name in sorted(kept)]
+    words += [f"{name} is decided here; the environment's value is not used" for name in sorted(OURS & {*environment})]
+    return {**kept, **{name: value for name, value in said.items() if value}}, words
 
 
-def remember(folder: Path, given: Mapping[str, str]) -> None:
-    (folder / "settings.json").write_text(json.dumps(dict(given), indent=2) + "\n")
+def as_text(said: Mapping[str, str]) -> str:
+    """What `remembered` reads the next time."""
+    return json.dumps(dict(said), indent=2, sort_keys=True) + "\n"
+
+
+def admin_password(preset: str) -> str:
+    """A first password that the platform itself would accept."""
+    kinds = (str.islower, str.isupper, str.isdigit)
+    if not 8 <= len(preset) <= 128 or not preset.isprintable() or preset != preset.strip():
+        raise Unusable("WHARF_ADMIN_PASSWORD must be one line of 8 to 128 characters")
+    if not all(any(kind(character) for character in preset) for kind in kinds):
+        raise Unusable("WHARF_ADMIN_PASSWORD must have a small letter, a capital letter and a digit")
+    return preset
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith("WHARF_") and not name.startswith("WHARF_TEST_") and name not in NOT_REMEMBERED | OURS
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        return {str(name): str(value) for name, value in json.loads(path.read_text()).items() if _is_setting(name)}
+    except (ValueError, AttributeError) as error:
+        raise Unusable(f"{path} is not readable ({error}); remove it and say the settings again") from error
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "")
+        plain = f"{parts.scheme}://{parts.netloc}".rstrip("/") == text.rstrip("/") and "@" not in parts.netloc
+        if right and plain and parts.port != 0 and not parts.netloc.endswith(":"):
+            return text.rstrip("/")
+    except ValueError:
+        pass
+    raise Unusable(
+        f"WHARF_EXTERNAL_URL is {text!r}; it must look like http://localhost:8080 or https://registry.example.com"
+    )
+
+
+def _plain(name: str, value: str) -> str:
+    """A value that survives the supervisor's configuration file."""
+    if not value.isprintable() or any(character in value for character in "\"'\\"):
+        raise Unusable(f"{name} must be one line without quotes and backslashes")
+    return value
 
 
 def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -1,12 +1,25 @@
-"""supervisord: its configuration, and talking to it."""
+"""supervisord: its configuration, and talking to it at its socket.
+
+Not through supervisorctl: that lives in the virtualenv, and the platform must be stoppable without one.
+"""
 
 from __future__ import annotations
 
-import subprocess
+import http.client
+import socket
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from typing import Any
 
+from deploy.stack import service_user
 from deploy.stack.layout import Layout
 from deploy.stack.programs import STORES, Program
 from deploy.stack.settings import Unusable
+
+# Longer than any program may take to stop.
+PATIENCE = 150
+ALREADY_STARTED, NOT_RUNNING, BAD_NAME = 60, 70, 10
 
 
 def configuration(layout: Layout, programs: list[Program]) -> str:
@@ -32,53 +45,105 @@ serverurl=unix://{layout.run}/supervisor.sock
     return "".join(parts + [_section(layout, program, place) for place, program in enumerate(programs)])
 
 
+def pid(layout: Layout) -> int | None:
+    """Our supervisord's number; None when it is not there."""
+    try:
+        return int(_server(layout).getPID())
+    except (OSError, http.client.HTTPException):
+        return None
+
+
 def is_running(layout: Layout) -> bool:
-    """Whether our supervisord answers on its socket."""
-    return control(layout, "pid", check=False).returncode == 0
+    """Whether our supervisord answers at its socket."""
+    return pid(layout) is not None
 
 
-def start(layout: Layout) -> None:
-    """Start supervisord as the service user."""
-    result = subprocess.run(
-        layout.as_user(str(layout.venv / "bin" / "supervisord"), "-c", str(layout.etc / "supervisord.conf")),
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        raise Unusable(f"supervisord did not start: {result.stdout}{result.stderr}")
+def launch(layout: Layout) -> None:
+    """Start supervisord as the service user; it starts the stores."""
+    program = str(layout.venv / "bin" / "supervisord")
+    service_user.run(layout, program, "-c", str(layout.etc / "supervisord.conf"))
 
 
-def control(layout: Layout, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """supervisorctl; Unusable with its words when it fails and `check` is set."""
-    program = [str(layout.venv / "bin" / "supervisorctl"), "-c", str(layout.etc / "supervisord.conf"), *command]
-    if not (layout.etc / "supervisord.conf").exists():
-        return subprocess.CompletedProcess(program, 1, "", "")
-    result = subprocess.run(layout.as_user(*program), capture_output=True, text=True, check=False, cwd="/")
-    if check and result.returncode != 0:
-        raise Unusable(f"supervisorctl {' '.join(command)} failed: {result.stdout}{result.stderr}")
-    return result
+def update(layout: Layout, names: Iterable[str]) -> None:
+    """Give the named programs their new configuration; those with a changed one are stopped for it."""
+    server = _server(layout)
+    added, changed, removed = server.reloadConfig()[0]
+    for name in {*removed} | ({*changed} & {*names}):
+        _settle(server.stopProcessGroup, name)
+        server.removeProcessGroup(name)
+    for name in ({*added} | {*changed}) & {*names}:
+        server.addProcessGroup(name)
+
+
+def start(layout: Layout, names: Iterable[str], seconds: float = 60) -> None:
+    """Start those that do not run and wait for them. Who does not come up is tried again by supervisord."""
+    for name in names:
+        _settle(_server(layout).startProcess, name, False)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(states(layout).get(name) != "RUNNING" for name in names):
+        time.sleep(0.1)
+
+
+def stop(layout: Layout, name: str) -> None:
+    """Stop one program and wait for its end."""
+    _settle(_server(layout).stopProcess, name)
+
+
+def shutdown(layout: Layout) -> None:
+    """Ask supervisord to end, with whatever still runs."""
+    _server(layout).shutdown()
 
 
 def states(layout: Layout) -> dict[str, str]:
     """Program → RUNNING, BACKOFF …; empty when supervisord is not there."""
-    lines = control(layout, "status", check=False).stdout.splitlines()
-    return {words[0]: words[1] for line in lines if len(words := line.split()) >= 2 and words[1].isupper()}
+    try:
+        return {str(each["name"]): str(each["statename"]) for each in _server(layout).getAllProcessInfo()}
+    except (OSError, http.client.HTTPException):
+        return {}
+
+
+def _settle(question: Any, *words: Any) -> None:
+    """Ask, and be content when it is so already."""
+    try:
+        question(*words)
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode not in (ALREADY_STARTED, NOT_RUNNING, BAD_NAME):
+            raise Unusable(f"supervisord says: {fault.faultString}") from fault
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=PATIENCE)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _Connection(self._path)
+
+
+def _server(layout: Layout) -> Any:
+    transport = _Transport(f"{layout.run}/supervisor.sock")
+    return xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport).supervisor
 
 
 def _section(layout: Layout, program: Program, place: int) -> str:
-    start = [
-        f"{layout.app}/deploy/start.sh",
-        program.name,
-        str(layout.run),
-        program.socket or "''",
-        program.stop_signal,
-    ]
+    start = [f"{layout.app}/deploy/start.sh", program.name, str(layout.run), program.socket, program.stop_signal]
     # Unknown to the program, but a change of it makes supervisord restart it.
     environment = {**program.environment, "WHARF_FINGERPRINT": program.fingerprint}
     pairs = ",".join(f'{name}="{value}"' for name, value in environment.items())
-    quoted = " ".join(f"'{word}'" if word and word != "''" else "''" for word in [*start, *program.command])
+    quoted = " ".join(f"'{word}'" for word in [*start, *program.command])
     return f"""[program:{program.name}]
 command={_escape(quoted)}
 environment={_escape(pairs)}

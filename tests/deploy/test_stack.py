@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploy import keys
+from deploy.stack import preconditions, supervisor
 from deploy.stack import settings as operator
-from deploy.stack import supervisor
 from deploy.stack.layout import SOCKET_MOST, Layout
 from deploy.stack.programs import APPLICATION, STORES, configuration_files, programs
 from deploy.stack.requirements import requirements
@@ -51,12 +51,40 @@ def test_unusable_settings_are_named(given: dict[str, str]) -> None:
         operator.parse(given)
 
 
-def test_settings_are_remembered_until_said_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in operator.REMEMBERED:
-        monkeypatch.delenv(name, raising=False)
-    operator.remember(tmp_path, {"WHARF_PORT": "9000", "WHARF_LOG_LEVEL": "DEBUG"})
-    monkeypatch.setenv("WHARF_PORT", "9001")
-    assert operator.remembered(tmp_path) == {"WHARF_PORT": "9001", "WHARF_LOG_LEVEL": "DEBUG"}
+def test_settings_are_remembered_until_said_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(operator.as_text({"WHARF_PORT": "9000", "WHARF_LOG_LEVEL": "DEBUG"}))
+    counts, words = operator.remembered(tmp_path, {"WHARF_PORT": "9001", "PATH": "/bin"})
+    assert counts == {"WHARF_PORT": "9001", "WHARF_LOG_LEVEL": "DEBUG"}
+    assert words == ["WHARF_LOG_LEVEL is as said earlier (WHARF_LOG_LEVEL= would forget it)"]
+    assert operator.remembered(tmp_path, {"WHARF_PORT": "", "WHARF_LOG_LEVEL": ""}) == ({}, [])
+
+
+def test_what_must_not_be_remembered_is_not(tmp_path: Path) -> None:
+    said = {"WHARF_ADMIN_PASSWORD": "Secret12345", "WHARF_VAR": "/srv", "WHARF_DATABASE_URL": "x", "WHARF_PORT": "1"}
+    counts, words = operator.remembered(tmp_path, said)
+    assert counts == {"WHARF_PORT": "1"}
+    assert words == ["WHARF_DATABASE_URL is decided here; the environment's value is not used"]
+
+
+@pytest.mark.parametrize("preset", ["short1A", "alllowercase1", "NODIGITS", "Two\nlines12", " Padded12345", "Aa1" * 50])
+def test_a_weak_preset_password_is_refused(preset: str) -> None:
+    with pytest.raises(Unusable, match="WHARF_ADMIN_PASSWORD must"):
+        operator.admin_password(preset)
+
+
+def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(Unusable, match="holds files that are not Wharf's"):
+        preconditions.check_folder(Layout(tmp_path, "nobody"))
+    with pytest.raises(Unusable, match="misread"):
+        preconditions.check_folder(Layout(Path("/srv/a b;c"), "nobody"))
+    with pytest.raises(Unusable, match="is not a folder"):
+        preconditions.check_folder(Layout(Path("/etc/hostname"), "nobody"))
+
+
+def test_a_privileged_port_is_explained() -> None:
+    with pytest.raises(Unusable, match="may be opened by root alone"):
+        preconditions.check_port(Settings(80, "http://localhost", 2), "wharf")
 
 
 def test_sockets_move_when_their_paths_would_be_too_long(tmp_path: Path) -> None:

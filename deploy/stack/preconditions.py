@@ -1,0 +1,87 @@
+"""What is looked at before anything is changed. Each question has one clear sentence for a no."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import time
+from pathlib import Path
+
+from deploy.stack.layout import DATA, Layout, may_run
+from deploy.stack.settings import Settings, Unusable
+
+# Libraries, a fresh cluster and its write-ahead log take half of it.
+FIRST_BYTES = 1 << 30
+LATER_BYTES = 64 << 20
+# A disk of its own, and folders that an operator may have mounted one at before the first start.
+EXPECTED = {"lost+found", *DATA}
+_PLAIN_PATH = re.compile(r"[\w./+@=~-]+")
+_PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+
+def check_folder(layout: Layout) -> None:
+    """The data's folder can be written in configuration files, is ours alone, and its user gets there."""
+    var = layout.var
+    if not _PLAIN_PATH.fullmatch(str(var)):
+        raise Unusable(f"the path {str(var)!r} has characters that nginx or PostgreSQL misread; set WHARF_VAR")
+    nearest = next(folder for folder in (var, *var.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise Unusable(f"{nearest} is not a folder; WHARF_VAR must name one")
+    if nearest == var and not (var / "etc").exists() and {path.name for path in var.iterdir()} - EXPECTED:
+        raise Unusable(f"{var} holds files that are not Wharf's; WHARF_VAR must name a folder of its own")
+    if not may_run(layout.user, nearest):
+        raise Unusable(f"the user {layout.user} cannot enter {nearest}; set WHARF_VAR to a folder it can reach")
+
+
+def check_virtualenv(layout: Layout, named: str | None) -> None:
+    """What WHARF_VENV names is one, and its user gets there."""
+    if named and not may_run(layout.user, Path(named) / "bin" / "supervisord"):
+        raise Unusable(
+            f"WHARF_VENV is {named!r}; it must be a virtualenv with the libraries of pyproject.toml that the user "
+            f"{layout.user} can reach"
+        )
+
+
+def check_space(layout: Layout) -> None:
+    """There is room for what `up` writes."""
+    nearest = next(folder for folder in (layout.var, *layout.var.parents) if folder.exists())
+    needed = LATER_BYTES if (layout.postgres / "PG_VERSION").exists() else FIRST_BYTES
+    free = shutil.disk_usage(nearest).free
+    if free < needed:
+        raise Unusable(f"only {free >> 20} MiB are free at {nearest}; {needed >> 20} MiB are needed to start")
+
+
+def check_port(settings: Settings, user: str) -> None:
+    """The port may be opened by the service user and nobody else has it."""
+    port = settings.port
+    least = int(_PRIVILEGED.read_text()) if _PRIVILEGED.exists() else 1024
+    if port < least:
+        raise Unusable(
+            f"port {port} may be opened by root alone, and nginx runs as {user}; choose one from {least} up with "
+            f"WHARF_PORT, or allow it: sysctl net.ipv4.ip_unprivileged_port_start={port}"
+        )
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - nothing is served
+        if family == socket.AF_INET or Path("/proc/net/if_inet6").exists():
+            _try_to_bind(family, address, port)
+
+
+def _try_to_bind(family: socket.AddressFamily, address: str, port: int) -> None:
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Our own nginx may be just about to end, when its supervisor was killed.
+        deadline = time.monotonic() + 3
+        while (error := _refusal(probe, address, port)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if error:
+            raise Unusable(f"port {port} cannot be used ({error.strerror}); choose another with WHARF_PORT")
+
+
+def _refusal(probe: socket.socket, address: str, port: int) -> OSError | None:
+    try:
+        probe.bind((address, port))
+    except OSError as error:
+        return error
+    return None
