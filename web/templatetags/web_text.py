@@ -22,7 +22,7 @@ def size(number: int | None) -> str:
     amount = number or 0
     # What would be rounded up to 1024 belongs to the next unit.
     power = next((power for power in range(len(_UNITS)) if amount < 1023.95 * 1024**power), len(_UNITS) - 1)
-    return f"{formats.number_format(amount / 1024**power, 1 if power else 0)} {_UNITS[power]}"
+    return f"{formats.number_format(round(amount / 1024**power, 1), 1 if power else 0)} {_UNITS[power]}"
 
 
 @register.filter
