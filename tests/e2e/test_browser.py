@@ -35,6 +35,8 @@ def test_alice_makes_a_project_and_copies_the_command_that_pulls(
     page.get_by_label("User name").fill("alice")
     page.get_by_label("Password").fill(PASSWORD)
     page.locator("main").get_by_role("button", name="Sign in").click()
+    if not page.get_by_label("Name", exact=True).is_visible():
+        page.get_by_text("New project").click()
     page.get_by_label("Name", exact=True).fill("browsed")
     page.get_by_role("button", name="Create project").click()
     expect(page.get_by_role("heading", name="browsed")).to_be_visible()
@@ -45,12 +47,15 @@ def test_alice_makes_a_project_and_copies_the_command_that_pulls(
     page.reload()
     page.get_by_role("link", name="browsed/web/shop").click()
     expect(page.locator("tbody tr")).to_have_count(2)
-    page.get_by_label("Filter by name").fill("1.0")
+    page.get_by_label("Filter by tag or digest").fill("1.0")
     expect(page.locator("tbody tr")).to_have_count(1)
-    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == f"docker pull {platform.host}/browsed/web/shop:1.0"
+    page.get_by_role("button", name="Copy the whole digest").click()
+    expect(page.get_by_text("✓")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("sha256:")
     page.get_by_role("button", name="简体中文").click()
-    expect(page.get_by_label("按名称筛选")).to_be_visible()
+    expect(page.get_by_label("按标签或摘要筛选")).to_be_visible()
     assert complaints == []

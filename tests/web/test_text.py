@@ -73,6 +73,7 @@ def test_platforms(said: dict[str, Any], platform: str) -> None:
 
 def test_what_a_client_wrote_may_be_nonsense() -> None:
     assert web_text.when("2026-01-02T03:04:05.123456789Z") == datetime(2026, 1, 2, 3, 4, 5, 123456, UTC)
-    assert [web_text.when(text) for text in ("soon", "2026-13-41T00:00:00Z", 7, None, [])] == [None] * 5
+    nonsense: list[Any] = ["soon", "2026-13-41T00:00:00Z", 7, None, []]
+    assert [web_text.when(text) for text in nonsense] == [None] * 5
     assert web_text.command_line(["sh", "-c", "echo hi"]) == "sh -c 'echo hi'"
     assert [web_text.command_line(words) for words in ("sh", [1], None, {"a": 1})] == [""] * 4
