@@ -45,6 +45,8 @@ class MemberEvent(ProjectEvent):
 
     member: str
     role: str
+    tag_scope: str = ""
+    """The tags that a guest is limited to, in words."""
 
     @property
     def resource(self) -> str:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from django.db import transaction
 
 from core import errors
 from core.constraints import refuse_duplicates
 from core.events import emit
-from projects import projects
+from projects import projects, tag_scopes
 from projects.events import MemberCreated, MemberDeleted, MemberEvent, MemberUpdated
 from projects.models import Member, Project
+from projects.models.member import GUESTS
+from projects.models.project import TagScope
 from rbac.access import Actor
 from rbac.models import Group, User
 from rbac.roles import NAMES, Role
 
 
-def create(*, project: Project, role: int, user: User | None, group: Group | None, actor: Actor) -> Member:
-    """A new member. Conflict when it is one already."""
-    member = Member(project=project, user=user, group=group, role=_checked(role))
+def create(
+    *,
+    project: Project,
+    role: int,
+    user: User | None,
+    group: Group | None,
+    actor: Actor,
+    tag_scope: Sequence[Mapping[str, Any]] | None = None,
+) -> Member:
+    """A new member, for a guest with the tags that he is limited to. Conflict when it is one already."""
+    scope = _checked_scope(tag_scope, _checked(role))
+    member = Member(project=project, user=user, group=group, role=role, tag_scope=scope)
     message = "the member exists already in this project"
     with projects.held(project):
         with refuse_duplicates(member_user_once=message, member_group_once=message):
@@ -27,12 +41,26 @@ def create(*, project: Project, role: int, user: User | None, group: Group | Non
 
 
 def change_role(*, member: Member, role: int, actor: Actor) -> None:
-    """Give a member another role. NotFound when somebody removed him meanwhile."""
-    role = _checked(role)
+    """Give a member another role. NotFound when somebody removed him meanwhile.
+
+    A guest stays limited to his tags as long as he is a guest: who does not know of tag scopes cannot lift one.
+    """
+    _checked(role)
     with transaction.atomic():
         row = _locked(member)
         row.role = role
-        row.save(update_fields=["role", "updated"])
+        row.tag_scope = row.tag_scope if role in GUESTS else None
+        row.save(update_fields=["role", "tag_scope", "updated"])
+        emit(_event(MemberUpdated, row, actor))
+
+
+def limit(*, member: Member, role: int, tag_scope: Sequence[Mapping[str, Any]] | None, actor: Actor) -> None:
+    """Give a member a role and the tags that he is limited to; None lets a guest see everything."""
+    scope = _checked_scope(tag_scope, _checked(role))
+    with transaction.atomic():
+        row = _locked(member)
+        row.role, row.tag_scope = role, scope
+        row.save(update_fields=["role", "tag_scope", "updated"])
         emit(_event(MemberUpdated, row, actor))
 
 
@@ -61,6 +89,14 @@ def _checked(role: int) -> int:
     return role
 
 
+def _checked_scope(given: Sequence[Mapping[str, Any]] | None, role: int) -> TagScope | None:
+    if given is None:
+        return None
+    if role not in GUESTS:
+        raise errors.BadRequest("tag_scope is for guests and limited guests; other roles see everything")
+    return tag_scopes.checked(given)
+
+
 def _event(kind: type[MemberEvent], member: Member, actor: Actor) -> MemberEvent:
     name = member.user.name if member.user else member.group.name if member.group else ""
     return kind(
@@ -69,4 +105,5 @@ def _event(kind: type[MemberEvent], member: Member, actor: Actor) -> MemberEvent
         project=member.project.name,
         member=name,
         role=Role(member.role).harbor_name,
+        tag_scope=tag_scopes.in_words(member.tag_scope),
     )

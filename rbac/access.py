@@ -20,7 +20,11 @@ class Place(Protocol):
     public: bool
 
     def roles_of(self, user: User) -> Iterable[Role]:
-        """The roles a user has there, own and through groups."""
+        """The roles a user has there, own and through groups, for everything in it."""
+        ...
+
+    def has_tags_for(self, user: User) -> bool:
+        """Whether a user is a guest there who is limited to some tags."""
         ...
 
 
@@ -38,22 +42,40 @@ def allowed(actor: Actor, resource: str, action: str, project: Place | None = No
     return any(roles.role_grants(role, resource, action) for role in project.roles_of(actor))
 
 
+def allowed_for_tags(actor: Actor, resource: str, action: str, project: Place | None = None) -> bool:
+    """Whether an actor may do this at least to some tags of a project.
+
+    Only for callers that show and do no more than `projects.reach` lets them: everybody else asks `allowed`.
+    """
+    if allowed(actor, resource, action, project):
+        return True
+    if project is None or not isinstance(actor, User) or not roles.tag_scope_grants(resource, action):
+        return False
+    return project.has_tags_for(actor)
+
+
 def permissions_in(actor: Actor, project: Place) -> list[tuple[str, str]]:
-    """Every resource and action that an actor has in a project."""
+    """Every resource and action that an actor has in a project, be it only for some tags."""
     place = with_known_roles(project, actor)
-    return [pair for pair in roles.project_permissions() if allowed(actor, *pair, place)]
+    return [pair for pair in roles.project_permissions() if allowed_for_tags(actor, *pair, place)]
 
 
 def with_known_roles(project: Place, actor: Actor) -> Place:
     """The project with its roles asked for once, for who has many questions about one actor."""
-    return _Known(project.name, project.public, tuple(project.roles_of(actor)) if isinstance(actor, User) else ())
+    if not isinstance(actor, User):
+        return _Known(project.name, project.public)
+    return _Known(project.name, project.public, tuple(project.roles_of(actor)), project.has_tags_for(actor))
 
 
 @dataclass
 class _Known:
     name: str
     public: bool
-    roles: tuple[Role, ...]
+    roles: tuple[Role, ...] = ()
+    has_tags: bool = False
 
     def roles_of(self, user: User) -> Iterable[Role]:
         return self.roles
+
+    def has_tags_for(self, user: User) -> bool:
+        return self.has_tags

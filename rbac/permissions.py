@@ -8,7 +8,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from core import errors
-from rbac.access import Actor, allowed
+from rbac.access import Actor, allowed, allowed_for_tags
 
 VERBS = {
     "list": "list",
@@ -27,7 +27,8 @@ class HasPermission(BasePermission):
 
     A view says `resource = "artifact"` and, for actions of its own, `verbs = {"copy": "create"}`. Views
     that guard nothing say so: `resource = EVERYBODY` or `SIGNED_IN`, and so may single verbs. A view with
-    `get_project()` is asked for its project; one without is about the system.
+    `get_project()` is asked for its project; one without is about the system. A view that shows guests who
+    are limited to some tags no more than those reach says `honours_tag_scope = True`; others refuse them.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -40,7 +41,8 @@ class HasPermission(BasePermission):
         if resource is None or verb is None:
             return _or_refuse(request, False)
         project = view.get_project() if hasattr(view, "get_project") else None
-        return _or_refuse(request, allowed(cast(Actor, request.user), resource, verb, project))
+        question = allowed_for_tags if getattr(view, "honours_tag_scope", False) else allowed
+        return _or_refuse(request, question(cast(Actor, request.user), resource, verb, project))
 
 
 def _or_refuse(request: Request, answer: bool) -> bool:

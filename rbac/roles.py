@@ -98,6 +98,19 @@ PUBLIC: dict[str, str] = {
     "accessory": "list",
 }
 
+# What a guest whose membership names tags may do, and only to what those tags reach (projects/reach.py). Less than
+# a guest: who is let in for three tags has no business with the member list. A view must say that it honours it.
+TAG_SCOPED: dict[str, str] = {
+    "project": "read",
+    "repository": "read list pull",
+    "scan": "read",
+    "sbom": "read",
+    "artifact": "read list",
+    "artifact-addition": "read",
+    "tag": "list",
+    "accessory": "list",
+}
+
 # What a system-level robot may be given outside projects. System admins may do all of it.
 SYSTEM: dict[str, str] = {
     "audit-log": "list",
@@ -158,6 +171,11 @@ def role_grants(role: Role, resource: str, action: str) -> bool:
 def public_grants(resource: str, action: str) -> bool:
     """Whether everybody may do this in a public project."""
     return action in PUBLIC.get(resource, "").split()
+
+
+def tag_scope_grants(resource: str, action: str) -> bool:
+    """Whether a guest who is limited to some tags may do this to them."""
+    return action in TAG_SCOPED.get(resource, "").split()
 
 
 def robot_may_have(kind: str, resource: str, action: str) -> bool:

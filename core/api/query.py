@@ -52,8 +52,8 @@ class AllOf:
 
 
 Condition = Exact | Fuzzy | Range | AnyOf | AllOf
-Filter = Callable[[QuerySet[Any], Condition], QuerySet[Any]]
-"""What a view gives instead of a field's name when a key means more than a column."""
+Filter = Callable[[Any, QuerySet[Any], Condition], QuerySet[Any]]
+"""What a view gives instead of a field's name when a key means more than a column: (view, rows, condition)."""
 
 
 def parse(text: str) -> list[tuple[str, Condition]]:
@@ -85,7 +85,7 @@ class HarborQuery(BaseFilterBackend):
             if isinstance(target, str):
                 queryset = queryset.filter(as_q(queryset.model, target, key, condition))
             elif target is not None:
-                queryset = target(queryset, condition)
+                queryset = target(view, queryset, condition)
         return queryset.order_by(*_order(request.query_params.get("sort", ""), fields, view.default_sort))
 
 

@@ -47,9 +47,9 @@ def as_json(artifact: Artifact) -> dict[str, Any]:
     return document
 
 
-def _with_tags(rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
-    """`tags=*` tagged, `tags=nil` untagged, else what its tags are called."""
-    tags = Tag.objects.live().filter(artifact=OuterRef("pk"))
+def _with_tags(view: Artifacts, rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
+    """`tags=*` tagged, `tags=nil` untagged, else what its tags are called; tags out of reach are none."""
+    tags = view.tags().filter(artifact=OuterRef("pk"))
     match condition:
         case Exact("*"):
             return rows.filter(Exists(tags))
@@ -62,6 +62,7 @@ class Artifacts(InProject):
     """A repository's artifacts: no accessories, and parts of an index only when they are tagged."""
 
     resource = "artifact"
+    honours_tag_scope = True
     filter_fields = {
         "id": "id",
         "digest": "manifest__digest",
@@ -77,7 +78,8 @@ class Artifacts(InProject):
     default_sort = ("-pushed", "-pk")
 
     def list(self, request: Request, **_: Any) -> Response:
-        rows = Artifact.objects.listed().filter(repository=self.get_repository())
+        repository = self.get_repository()
+        rows = self.reach.artifacts(Artifact.objects.listed(self.tags()).filter(repository=repository), repository)
         return self.listing(rows.select_related("repository"), as_json, self._completed)
 
     def retrieve(self, request: Request, **_: Any) -> Response:
@@ -87,13 +89,16 @@ class Artifacts(InProject):
         artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
         return self.done()
 
+    def tags(self) -> QuerySet[Tag]:
+        """The live tags of the repository that the caller may see."""
+        repository = self.get_repository()
+        return self.reach.tags(Tag.objects.live().filter(repository=repository), repository)
+
     def _completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
         """Give each row what its JSON shows besides its columns, in a fixed number of queries."""
         _add_references(rows)
         if self.asked("with_tag", default=True):
-            prefetch_related_objects(
-                rows, Prefetch("tags", Tag.objects.live().order_by("-pushed", "-pk"), to_attr="my_tags")
-            )
+            prefetch_related_objects(rows, Prefetch("tags", self.tags().order_by("-pushed", "-pk"), to_attr="my_tags"))
         if self.asked("with_accessory"):
             _add_accessories(rows)
         return rows
@@ -103,6 +108,7 @@ class Accessories(InProject):
     """What hangs on an artifact."""
 
     resource = "accessory"
+    honours_tag_scope = True
     filter_fields = {
         "type": "kind",
         "digest": "artifact__manifest__digest",

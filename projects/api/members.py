@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -31,19 +32,30 @@ class MemberGroup(Form):
     ldap_group_dn = Text(required=False, max_length=512)
 
 
-class MemberForm(Form):
-    role_id = Whole()
-    member_user = MemberUser(required=False)
-    member_group = MemberGroup(required=False)
+class TagScopeEntry(Form):
+    repository = Text(max_length=255)
+    tags = serializers.ListField(child=Text(max_length=255))
 
 
 class RoleForm(Form):
     role_id = Whole()
+    tag_scope = TagScopeEntry(many=True, required=False)
+
+    def to_internal_value(self, data: Any) -> Any:
+        values = super().to_internal_value(data)
+        # Absent leaves a scope as it is; here null is a word of its own and lifts it.
+        return {**values, "tag_scope": None} if isinstance(data, dict) and data.get("tag_scope", 0) is None else values
+
+
+class MemberForm(RoleForm):
+    member_user = MemberUser(required=False)
+    member_group = MemberGroup(required=False)
 
 
 def as_json(member: Member) -> dict[str, Any]:
-    """Harbor's ProjectMemberEntity."""
+    """Harbor's ProjectMemberEntity; with `tag_scope` for a guest who is limited to some tags."""
     entity = member.user or member.group
+    scope = {} if member.tag_scope is None else {"tag_scope": member.tag_scope}
     return {
         "id": member.pk,
         "project_id": member.project_id,
@@ -54,6 +66,7 @@ def as_json(member: Member) -> dict[str, Any]:
         "entity_type": "u" if member.user_id else "g",
         "creation_time": json.time(member.created),
         "update_time": json.time(member.updated),
+        **scope,
     }
 
 
@@ -80,6 +93,7 @@ class Members(InProject):
             role=given["role_id"],
             user=_find_user(user) if user else None,
             group=_find_group(group) if group else None,
+            tag_scope=given.get("tag_scope"),
             actor=self.actor,
         )
         return self.created(member.pk)
@@ -88,7 +102,11 @@ class Members(InProject):
         return Response(as_json(self._member()))
 
     def update(self, request: Request, **_: Any) -> Response:
-        members.change_role(member=self._member(), role=self.body(RoleForm)["role_id"], actor=self.actor)
+        given, member = self.body(RoleForm), self._member()
+        if "tag_scope" in given:
+            members.limit(member=member, role=given["role_id"], tag_scope=given["tag_scope"], actor=self.actor)
+        else:
+            members.change_role(member=member, role=given["role_id"], actor=self.actor)
         return self.done()
 
     def destroy(self, request: Request, **_: Any) -> Response:

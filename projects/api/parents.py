@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 
 from core import errors, oci
 from core.api import json
 from core.api.resource import Resource
+from projects import reach
 from projects.models import Artifact, Project, Repository
+from projects.reach import Reach
 from rbac.access import Actor
 from rbac.authentication import actor_of
 
@@ -29,9 +32,15 @@ class InProject(Resource):
             self._project = self._find_project()
         return self._project
 
+    @cached_property
+    def reach(self) -> Reach:
+        """What of the project the caller may see; only views that `honours_tag_scope` let limited guests in."""
+        return reach.of(self.actor, self.get_project())
+
     def get_repository(self) -> Repository:
         name = f"{self.get_project().name}/{self.kwargs['repository_name']}"
-        repository: Repository | None = Repository.objects.live().filter(project=self.get_project(), name=name).first()
+        rows = self.reach.repositories(Repository.objects.live().filter(project=self.get_project(), name=name))
+        repository: Repository | None = rows.first()
         if repository is None:
             raise errors.NotFound(f"repository {name} not found")
         repository.project = self.get_project()
@@ -41,12 +50,11 @@ class InProject(Resource):
         """The artifact that the path's reference (tag or digest) means."""
         repository, text = self.get_repository(), self.kwargs["reference"]
         rows = Artifact.objects.live().filter(repository=repository)
-        if oci.is_digest(text):
-            rows = rows.filter(manifest=text)
-        else:
-            rows = rows.filter(tags__name=text, tags__deleted__isnull=True)
-        artifact: Artifact | None = rows.first()
-        if artifact is None:
+        is_by_digest = oci.is_digest(text)
+        named = {"manifest": text} if is_by_digest else {"tags__name": text, "tags__deleted__isnull": True}
+        artifact: Artifact | None = rows.filter(**named).first()
+        within = self.reach.has_manifest if is_by_digest else self.reach.has_tag
+        if artifact is None or not within(repository, text):
             raise errors.NotFound(f"artifact {repository.name}:{text} not found")
         artifact.repository = repository
         return artifact

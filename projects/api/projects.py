@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +14,7 @@ from core.api import json
 from core.api.forms import Flag, Form, Text, Whole
 from core.api.query import Condition, Exact, Fuzzy
 from core.api.resource import Resource
-from projects import projects
+from projects import projects, reach
 from projects.api.parents import InProject
 from projects.models import Member, Project, Quota, Repository
 from projects.models.project import ProjectQuerySet
@@ -38,7 +38,7 @@ class ProjectChange(Form):
 
 
 def as_json(project: Project) -> dict[str, Any]:
-    """Harbor's Project; the row must come from `_with_details`, and `with_roles` adds the caller's."""
+    """Harbor's Project; the row must come from `_with_details`, and `completed` adds what is the caller's."""
     known = vars(project)
     roles = sorted({Role(role) for role in known.get("my_roles", ())}, key=BY_POWER.index)
     return json.without_empty(
@@ -58,19 +58,20 @@ def as_json(project: Project) -> dict[str, Any]:
     )
 
 
-def with_roles(rows: list[Project], actor: Actor) -> list[Project]:
-    """Give each row the actor's roles there, in one query."""
+def completed(rows: list[Project], actor: Actor) -> list[Project]:
+    """Give each row the actor's roles there, and the number of repositories that he reaches."""
     roles: dict[int, list[int]] = {row.pk: [] for row in rows}
     if isinstance(actor, User):
-        mine = Member.objects.filter(Q(user=actor) | Q(group__users=actor), project__in=rows)
+        mine = Member.objects.of(actor).filter(project__in=rows)
         for project_id, role in mine.values_list("project_id", "role"):
             roles[project_id].append(role)
     for row in rows:
         vars(row)["my_roles"] = roles[row.pk]
+    reach.recount_repositories(rows, actor)
     return rows
 
 
-def _of_owner(rows: QuerySet[Project], condition: Condition) -> QuerySet[Project]:
+def _of_owner(_: Any, rows: QuerySet[Project], condition: Condition) -> QuerySet[Project]:
     match condition:
         case Exact(name):
             return rows.filter(owner__username=name)
@@ -109,7 +110,7 @@ class Projects(Resource):
             rows = rows.filter(owner__username=owner)
         if not self.asked("with_detail", default=True):
             return self.listing(rows, as_json)
-        return self.listing(_with_details(rows), as_json, lambda page: with_roles(page, actor))
+        return self.listing(_with_details(rows), as_json, lambda page: completed(page, actor))
 
     def create(self, request: Request) -> Response:
         given = self.body(ProjectForm)
@@ -136,11 +137,12 @@ class OneProject(InProject):
     """One project: read, change, delete."""
 
     resource = "project"
+    honours_tag_scope = True
     verbs = {"summary": "read", "deletable": "delete"}
 
     def retrieve(self, request: Request, **_: Any) -> Response:
         row = _with_details(Project.objects.filter(pk=self.get_project().pk)).get()
-        return Response(as_json(with_roles([row], self.actor)[0]))
+        return Response(as_json(completed([row], self.actor)[0]))
 
     def update(self, request: Request, **_: Any) -> Response:
         projects.update(project=self.get_project(), metadata=_said(self.body(ProjectChange)), actor=self.actor)
@@ -156,7 +158,8 @@ class OneProject(InProject):
 
     def summary(self, request: Request, **_: Any) -> Response:
         project = self.get_project()
-        body: dict[str, Any] = {"repo_count": Repository.objects.live().filter(project=project).count()}
+        repositories = self.reach.repositories(Repository.objects.live().filter(project=project))
+        body: dict[str, Any] = {"repo_count": repositories.count()}
         if allowed(self.actor, "member", "list", project):
             by_role = dict(project.members.order_by().values_list("role").annotate(Count("pk")))
             body |= {key: by_role[int(role)] for role, key in _COUNTS.items() if int(role) in by_role}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api import json
 from core.api.forms import Form, Text
 from core.api.resource import Resource
-from projects import repositories
+from projects import reach, repositories
 from projects.api.parents import InProject
 from projects.models import Project, Repository
+from projects.models.repository import RepositoryQuerySet
 from rbac.access import Actor, allowed
 from rbac.authentication import actor_of
 from rbac.models import Robot
@@ -51,6 +51,12 @@ def as_json(repository: Repository) -> dict[str, Any]:
     )
 
 
+def completed(rows: list[Repository], actor: Actor) -> list[Repository]:
+    """Give each row the number of artifacts that the actor reaches; rows come with their project."""
+    reach.recount_artifacts(rows, actor)
+    return rows
+
+
 class AllRepositories(Resource):
     """Every repository that the caller may list."""
 
@@ -59,22 +65,26 @@ class AllRepositories(Resource):
     default_sort = NEWEST_FIRST
 
     def list(self, request: Request) -> Response:
-        rows = Repository.objects.live().filter(project__in=_listable(actor_of(request)))
-        return self.listing(rows.with_artifact_count(), as_json)
+        actor = actor_of(request)
+        rows = _listable(actor).select_related("project").with_artifact_count()
+        return self.listing(rows, as_json, lambda page: completed(page, actor))
 
 
 class Repositories(InProject):
     """A project's repositories."""
 
     resource = "repository"
+    honours_tag_scope = True
     filter_fields = FILTER_FIELDS
     default_sort = NEWEST_FIRST
 
     def list(self, request: Request, **_: Any) -> Response:
-        return self.listing(Repository.objects.live().filter(project=self.get_project()).with_artifact_count(), as_json)
+        rows = self.reach.repositories(Repository.objects.live().filter(project=self.get_project()))
+        return self.listing(self._with_details(rows), as_json, lambda page: completed(page, self.actor))
 
     def retrieve(self, request: Request, **_: Any) -> Response:
-        return Response(as_json(Repository.objects.filter(pk=self.get_repository().pk).with_artifact_count().get()))
+        row = self._with_details(Repository.objects.filter(pk=self.get_repository().pk)).get()
+        return Response(as_json(completed([row], self.actor)[0]))
 
     def update(self, request: Request, **_: Any) -> Response:
         repository = self.get_repository()
@@ -85,10 +95,14 @@ class Repositories(InProject):
         repositories.delete(repository=self.get_repository(), actor=self.actor)
         return self.done()
 
+    def _with_details(self, rows: RepositoryQuerySet) -> RepositoryQuerySet:
+        return rows.select_related("project").with_artifact_count()
 
-def _listable(actor: Actor) -> QuerySet[Project] | list[int]:
-    """Projects whose repositories an actor may list: every role may, a robot only where its list says so."""
-    visible: QuerySet[Project] = Project.objects.visible_to(actor)
+
+def _listable(actor: Actor) -> RepositoryQuerySet:
+    """What an actor may list: every role may list all it reaches, a robot only where its list says so."""
+    rows = reach.visible_repositories(actor)
     if not isinstance(actor, Robot):
-        return visible
-    return [project.pk for project in visible if allowed(actor, "repository", "list", project)]
+        return rows
+    visible = Project.objects.visible_to(actor)
+    return rows.filter(project__in=[each.pk for each in visible if allowed(actor, "repository", "list", each)])

@@ -36,11 +36,13 @@ class Tags(InProject):
     """The tags of one artifact."""
 
     resource = "tag"
+    honours_tag_scope = True
     filter_fields = {"name": "name", "push_time": "pushed", "pull_time": "pulled"}
     default_sort = ("-pushed", "-pk")
 
     def list(self, request: Request, **_: Any) -> Response:
-        return self.listing(Tag.objects.live().filter(artifact=self.get_artifact()), as_json)
+        artifact = self.get_artifact()
+        return self.listing(self.reach.tags(Tag.objects.live().filter(artifact=artifact), artifact.repository), as_json)
 
     def create(self, request: Request, **_: Any) -> Response:
         tag = tags.create(artifact=self.get_artifact(), name=self.body(NewTag)["name"], actor=self.actor)

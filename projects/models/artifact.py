@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.db import models
@@ -17,8 +17,8 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
         """Artifacts that are not deleted."""
         return self.filter(deleted__isnull=True)
 
-    def listed(self) -> ArtifactQuerySet:
-        """What a list shows: no accessories, and parts of an index only when they are tagged."""
+    def listed(self, tags: models.QuerySet[Any] | None = None) -> ArtifactQuerySet:
+        """What a list shows: no accessories, and parts of an index only when they have one of these (live) tags."""
         # Both point here, so they cannot be imported here.
         reference, tag = apps.get_model("projects", "Reference"), apps.get_model("projects", "Tag")
         part_of_an_index = models.Exists(
@@ -28,7 +28,8 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
                 repository=models.OuterRef("repository_id"),
             )
         )
-        tagged = models.Exists(tag.objects.filter(artifact=models.OuterRef("pk"), deleted__isnull=True))
+        tags = tag.objects.live() if tags is None else tags
+        tagged = models.Exists(tags.filter(artifact=models.OuterRef("pk")))
         return self.live().filter(accessory_of__isnull=True).filter(tagged | ~part_of_an_index)
 
 

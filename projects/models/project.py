@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.conf import settings
@@ -12,6 +12,9 @@ from django.utils import timezone
 from rbac.access import Actor
 from rbac.models import Robot, User
 from rbac.roles import Role
+
+TagScope = list[dict[str, Any]]
+"""`[{"repository": glob, "tags": [glob, …]}, …]`, repositories named without their project."""
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -69,6 +72,10 @@ class Project(models.Model):
         return self.name
 
     def roles_of(self, user: User) -> set[Role]:
-        """The roles a user has here, own and through groups."""
-        members = self.members.filter(models.Q(user=user) | models.Q(group__users=user))
+        """The roles a user has here, own and through groups; without those that are limited to some tags."""
+        members = self.members.of(user).filter(tag_scope__isnull=True)
         return {Role(role) for role in members.values_list("role", flat=True)}
+
+    def has_tags_for(self, user: User) -> bool:
+        """Whether a user is a guest here who is limited to some tags."""
+        return self.members.of(user).filter(tag_scope__isnull=False).exists()
