@@ -2,7 +2,7 @@
 
 `*` any characters but `/`, `?` one of them, `**` any number of path components, `{a,b}` either. Everything
 else means itself. A pattern becomes a regular expression of the few constructs that Python and PostgreSQL
-read alike, so that a list is filtered where its rows are (docs/decisions/0010-globs-of-our-own.md).
+read alike, so that a list is filtered where its rows are (docs/decisions/0010).
 """
 
 from __future__ import annotations

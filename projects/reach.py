@@ -56,8 +56,8 @@ WITH RECURSIVE named AS (
     JOIN projects_artifact artifact ON artifact.id = next.id AND artifact.deleted IS NULL
 )
 """  # noqa: S608 - pieces of this file, and values are passed apart
-_ARTIFACTS = _DOWN + "SELECT id FROM reached"
-_REPOSITORIES = _DOWN + "SELECT repository_id FROM named"
+_ARTIFACTS = f"{_DOWN} SELECT id FROM reached"  # noqa: S608
+_REPOSITORIES = f"{_DOWN} SELECT repository_id FROM named"  # noqa: S608
 _TAGS = f"""
 {_DOWN}
 SELECT id FROM named UNION ALL
@@ -120,6 +120,13 @@ class Reach:
     def tags(self, rows: R, repository: Repository | None = None) -> R:
         """Those that a pattern names, and accessory tags of what they lead to."""
         return rows if self.patterns is None else rows.filter(pk__in=self._raw(_TAGS, repository))
+
+    def has_repository(self, repository: Repository) -> bool:
+        """Whether anything in the repository is within reach."""
+        if self.patterns is None:
+            return True
+        itself = Repository.objects.filter(pk=repository.pk)
+        return itself.filter(pk__in=self._raw(_REPOSITORIES, repository)).exists()
 
     def has_tag(self, repository: Repository, name: str) -> bool:
         """Whether a live tag of this name would be within reach."""

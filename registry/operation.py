@@ -10,7 +10,9 @@ from django.http import HttpRequest
 from core import errors
 from core.oci import Reference, RepositoryName, parse_digest
 from core.store.signing import Token
+from projects import reach
 from projects.models import Project, Repository
+from projects.reach import Reach
 from rbac.access import Actor
 from rbac.models import Anonymous, Robot, User
 
@@ -64,9 +66,45 @@ class Operation:
             .filter(name=self.repository_name, project__deleted__isnull=True)
             .first()
         )
-        if row is None or not self.is_for(row.project_id):
+        if row is None or not self.is_for(row.project_id) or not self.reach.has_repository(row):
             raise errors.NameUnknown(f"repository {self.repository_name} not found")
         return row
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the token only lets the door show some tags of the repository (a tag-scoped guest's)."""
+        return self.repository_name in self.token.claims.get("limited", ())
+
+    @cached_property
+    def reach(self) -> Reach:
+        """What of the project the call may show, by the caller's memberships as they are now."""
+        if not self.is_limited:
+            return Reach((), None)
+        return reach.of(self.actor(), self.project)
+
+    def reaches(self, reference: Reference) -> bool:
+        """Whether a live manifest of the repository may be shown."""
+        if not self.is_limited:
+            return True
+        repository = self._shown_repository()
+        if repository is None:
+            return False
+        if reference.digest is not None:
+            return self.reach.has_manifest(repository, reference.digest)
+        return self.reach.has_tag(repository, reference.tag or "")
+
+    def reaches_blob(self, digest: str) -> bool:
+        """Whether a blob of the repository may be shown."""
+        if not self.is_limited:
+            return True
+        repository = self._shown_repository()
+        return repository is not None and self.reach.has_blob(repository, digest)
+
+    def _shown_repository(self) -> Repository | None:
+        try:
+            return self.repository
+        except errors.NameUnknown:
+            return None
 
     def is_for(self, project_id: int) -> bool:
         """Whether the token was given for this very project; a later one of the same name is a stranger."""

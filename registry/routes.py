@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from registry.operation import Operation
 from registry.policies.quota import quota_is_left
 from registry.policies.read_only import system_is_writable
-from registry.policies.scope import token_grants_action
+from registry.policies.scope import token_grants_action, token_grants_some
 from registry.views import blobs, catalog, manifests, referrers, tags, uploads
 
 Policy = Callable[[Operation], None]
@@ -27,7 +27,8 @@ class Route:
     view: View
 
 
-READ = (token_grants_action,)
+READ = (token_grants_some,)
+UPLOAD = (token_grants_action,)
 REMOVE = (token_grants_action, system_is_writable)
 WRITE = (token_grants_action, system_is_writable)
 START = (token_grants_action, system_is_writable, quota_is_left)
@@ -55,8 +56,8 @@ ROUTES: tuple[tuple[re.Pattern[str], dict[str, Route]], ...] = tuple(
         (
             rf"{_NAME}/blobs/uploads/(?P<upload>[^/]+)",
             {
-                "GET": Route("push", READ, uploads.pass_on),
-                "DELETE": Route("push", READ, uploads.pass_on),
+                "GET": Route("push", UPLOAD, uploads.pass_on),
+                "DELETE": Route("push", UPLOAD, uploads.pass_on),
                 "PATCH": Route("push", WRITE, uploads.refuse),
                 "PUT": Route("push", START, uploads.refuse),
             },

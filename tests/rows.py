@@ -66,9 +66,13 @@ def make_project(name: str = "", owner: User | None = None, **facts: Any) -> Pro
     return project
 
 
-def add_member(project: Project, who: User | Group, role: Role) -> Member:
+def add_member(
+    project: Project, who: User | Group, role: Role, tag_scope: dict[str, list[str]] | None = None
+) -> Member:
+    """A member; `tag_scope` maps repository patterns to tag patterns."""
     key = {"user": who} if isinstance(who, User) else {"group": who}
-    return Member.objects.create(project=project, role=role, **key)
+    entries = [{"repository": repository, "tags": tags} for repository, tags in (tag_scope or {}).items()] or None
+    return Member.objects.create(project=project, role=role, tag_scope=entries, **key)
 
 
 def make_robot(project: Project | None = None, access: Iterable[str] = (), name: str = "", **facts: Any) -> Robot:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.db.models import Prefetch, prefetch_related_objects
 
 from projects.models import Accessory, Artifact, Reference, Repository, Tag
+from projects.reach import Reach
 from web import commands
 
 TAGS_IN_A_LIST = 8
@@ -40,9 +41,9 @@ class Line:
         return self.artifact.size + sum(part.size for part in self.parts)
 
 
-def lines_of(repository: Repository, rows: Sequence[Artifact]) -> list[Line]:
-    """A line for each of a repository's artifacts."""
-    newest = Tag.objects.live().order_by("-pushed", "name")[: TAGS_IN_A_LIST + 1]
+def lines_of(repository: Repository, rows: Sequence[Artifact], within: Reach) -> list[Line]:
+    """A line for each of a repository's artifacts, with those of its tags that the visitor may see."""
+    newest = within.tags(Tag.objects.live(), repository).order_by("-pushed", "name")[: TAGS_IN_A_LIST + 1]
     children = Reference.objects.filter(kind=Reference.Kind.CHILD).order_by("position")
     prefetch_related_objects(
         rows, Prefetch("tags", newest, to_attr="newest_tags"), Prefetch("references", children, to_attr="children")

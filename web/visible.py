@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest
 
+from projects import reach
 from projects.models import Project, Repository
-from rbac.access import Actor, allowed
+from projects.reach import Reach
+from rbac.access import Actor, allowed_for_tags
 from rbac.models import Anonymous, User
 
 
@@ -14,19 +16,25 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def project_or_404(request: HttpRequest, name: str, resource: str) -> Project:
-    """The project, if the visitor may list this resource there."""
+    """The project, if the visitor may list this resource there, be it only within `reach_of`."""
     project = Project.objects.live().filter(name=name).first()
-    if project is None or not allowed(actor_of(request), resource, "list", project):
+    if project is None or not allowed_for_tags(actor_of(request), resource, "list", project):
         raise Http404
     return project
 
 
-def repository_or_404(request: HttpRequest, project_name: str, name: str) -> Repository:
+def repository_or_404(request: HttpRequest, project_name: str, name: str) -> tuple[Repository, Reach]:
+    """The repository, and what of it the visitor may see."""
     project = project_or_404(request, project_name, "artifact")
+    within = reach_of(request, project)
     repository: Repository | None = (
         Repository.objects.live().filter(project=project, name=f"{project_name}/{name}").first()
     )
-    if repository is None:
+    if repository is None or not within.has_repository(repository):
         raise Http404
     repository.project = project
-    return repository
+    return repository, within
+
+
+def reach_of(request: HttpRequest, project: Project) -> Reach:
+    return reach.of(actor_of(request), project)

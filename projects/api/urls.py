@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 
 from core.api.converters import RepositoryConverter
+from projects.api.access import Access
 from projects.api.artifacts import Accessories, Artifacts
 from projects.api.members import Members
 from projects.api.permissions import CurrentPermissions
@@ -25,6 +26,7 @@ urlpatterns = [
     path(_PROJECT, OneProject.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path(f"{_PROJECT}/_deletable", OneProject.as_view({"get": "deletable"})),
     path(f"{_PROJECT}/summary", OneProject.as_view({"get": "summary"})),
+    path(f"{_PROJECT}/access/explain", Access.as_view({"get": "explain"})),
     path(f"{_PROJECT}/members", Members.as_view({"get": "list", "post": "create"})),
     path(
         f"{_PROJECT}/members/<int:member_id>",

@@ -19,3 +19,9 @@ def token_grants_action(operation: Operation) -> None:
             f"has no permission to {operation.action} there"
         )
     raise errors.Unauthenticated(message)
+
+
+def token_grants_some(operation: Operation) -> None:
+    """As above, or the token is a tag-scoped guest's: for views that show no more than `operation.reach`."""
+    if not operation.is_limited:
+        token_grants_action(operation)

@@ -9,7 +9,7 @@ from typing import Any
 from core import errors
 from core.oci import RepositoryName
 from projects.models import Project
-from rbac.access import Actor, allowed
+from rbac.access import Actor, allowed, allowed_for_tags
 from registry.token.scopes import Scope
 
 REPOSITORY_ACTIONS = ("pull", "push", "delete", "scanner-pull")
@@ -22,6 +22,8 @@ class Grants:
     access: list[dict[str, Any]] = field(default_factory=list)
     projects: dict[str, int] = field(default_factory=dict)
     """Project name → id: a token is for this project, not for a later one of the same name."""
+    limited: list[str] = field(default_factory=list)
+    """Repositories of which the door shows the subject some tags: the registry gets no `pull` to read."""
     refused: dict[str, list[str]] = field(default_factory=dict)
     """Asked, but not granted: the door need not send the client here again."""
 
@@ -49,10 +51,18 @@ def _grant_repository(grants: Grants, actor: Actor, scope: Scope, projects: dict
     )
     granted = can if "*" in scope.actions else can & scope.actions
     _add(grants, scope, granted)
+    known = granted | {"*"}
     if project:
         grants.projects[project.name] = project.pk
-    if missing := scope.actions - granted - {"*"}:
+        if "pull" not in granted and scope.actions & {"pull", "*"} and _may_pull_some(actor, project):
+            grants.limited.append(scope.name)
+            known |= {"pull"}
+    if missing := scope.actions - known:
         grants.refused[scope.name] = sorted(missing)
+
+
+def _may_pull_some(actor: Actor, project: Project) -> bool:
+    return allowed_for_tags(actor, "repository", "pull", project)
 
 
 def _add(grants: Grants, scope: Scope, actions: frozenset[str]) -> None:

@@ -67,7 +67,13 @@ def _who(request: HttpRequest) -> Actor:
 
 def _sign(actor: Actor, grants: Grants) -> str:
     kind = "anonymous" if isinstance(actor, Anonymous) else "robot" if isinstance(actor, Robot) else "user"
-    claims = {"kind": kind, "id": actor.pk, "projects": grants.projects, "refused": grants.refused}
+    claims = {
+        "kind": kind,
+        "id": actor.pk,
+        "projects": grants.projects,
+        "limited": grants.limited,
+        "refused": grants.refused,
+    }
     return signing.sign(
         subject="" if kind == "anonymous" else actor.name,
         access=grants.access,

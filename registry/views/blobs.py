@@ -9,13 +9,14 @@ from core import errors
 from core.store import client
 from projects import links, repositories
 from projects.models import Blob, Repository, RepositoryBlob
+from registry import handover
 from registry.operation import Operation
 
 
 def head(operation: Operation) -> HttpResponse:
     """200 with the size when the repository has the blob. A client that may push counts on it afterwards."""
     digest = operation.digest
-    size = _size(operation, digest)
+    size = _size(operation, digest) if operation.reaches_blob(digest) else None
     if size is None:
         raise errors.BlobUnknown(detail=digest)
     response = HttpResponse(content_type="application/octet-stream")
@@ -28,8 +29,14 @@ def head(operation: Operation) -> HttpResponse:
 
 
 def get(operation: Operation) -> HttpResponse:
-    """nginx asks the registry first; what comes here the registry refused."""
-    raise errors.BlobUnknown(detail=operation.digest)
+    """nginx asks the registry first; what comes here the registry refused.
+
+    A tag-scoped guest's token says nothing to the registry: what his tags reach is fetched with core's own.
+    """
+    digest = operation.digest
+    if not operation.is_limited or not operation.reaches_blob(digest):
+        raise errors.BlobUnknown(detail=digest)
+    return handover.as_core(operation.repository_name, "pull")
 
 
 def delete(operation: Operation) -> HttpResponse:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef
 from django.http import HttpResponse, JsonResponse
 
-from projects.models import Artifact, Project, Repository
+from projects import reach
+from projects.models import Artifact, Project
+from projects.models.repository import RepositoryQuerySet
 from rbac.access import Actor, allowed
 from rbac.models import Robot
 from registry.operation import Operation
@@ -23,8 +25,8 @@ def repositories(operation: Operation) -> HttpResponse:
     last = operation.request.GET.get("last", "").replace("\0", "")
     filled = Artifact.objects.live().filter(repository=OuterRef("pk"))
     names = list(
-        Repository.objects.live()
-        .filter(Exists(filled), project__in=_pullable(operation.actor()), name__gt=last)
+        _pullable(operation.actor())
+        .filter(Exists(filled), name__gt=last)
         .order_by("name")
         .values_list("name", flat=True)[: size + 1]
     )
@@ -34,9 +36,10 @@ def repositories(operation: Operation) -> HttpResponse:
     return response
 
 
-def _pullable(actor: Actor) -> list[int]:
-    visible = Project.objects.visible_to(actor)
+def _pullable(actor: Actor) -> RepositoryQuerySet:
+    rows = reach.visible_repositories(actor)
     if not isinstance(actor, Robot):
         # Every role may pull, so what a person may see he may pull from.
-        return list(visible.values_list("pk", flat=True))
-    return [project.pk for project in visible if allowed(actor, "repository", "pull", project)]
+        return rows
+    visible = Project.objects.visible_to(actor)
+    return rows.filter(project__in=[each.pk for each in visible if allowed(actor, "repository", "pull", each)])

@@ -18,7 +18,7 @@ def get(operation: Operation) -> HttpResponse:
     """The manifest as it was received; HEAD the same without the body."""
     reference = operation.reference
     found = look_up(operation.repository_name, reference)
-    if found is None or not operation.is_for(found.project_id):
+    if found is None or not operation.is_for(found.project_id) or not operation.reaches(reference):
         raise errors.ManifestUnknown(f"artifact {operation.repository_name}:{reference} not found")
     is_head = operation.request.method == "HEAD"
     pulls.note(artifact_id=found.artifact_id, tag_id=found.tag_id, count=not is_head)

@@ -28,6 +28,8 @@ def index(operation: Operation) -> HttpResponse:
         subject_digest=digest,
         manifest_id__gt=operation.request.GET.get("last", "").replace("\0", ""),
     )
+    if not operation.reaches(oci.Reference(digest=digest)):
+        rows = rows.none()
     if wanted is not None:
         rows = rows.filter(artifact_type=wanted.replace("\0", ""))
     found = list(rows.select_related("manifest").defer("manifest__content").order_by("manifest_id")[: size + 1])

@@ -17,12 +17,8 @@ def names(operation: Operation) -> HttpResponse:
         raise errors.NameUnknown(f"repository {repository.name} not found")
     size = paging.page_size(operation.request)
     last = operation.request.GET.get("last", "").replace("\0", "")
-    found = list(
-        Tag.objects.live()
-        .filter(repository=repository, name__gt=last)
-        .order_by("name")
-        .values_list("name", flat=True)[: size + 1]
-    )
+    rows = Tag.objects.live().filter(repository=repository, name__gt=last)
+    found = list(operation.reach.tags(rows, repository).order_by("name").values_list("name", flat=True)[: size + 1])
     response = JsonResponse({"name": repository.name, "tags": found[:size]})
     if len(found) > size > 0:
         paging.add_link(response, operation.request, size=size, last=found[size - 1])

@@ -10,9 +10,9 @@ import re
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from core import errors, oci
-from core.store import signing
 from projects import links, repositories
 from projects.models import Repository
+from registry import handover
 from registry.operation import Operation
 
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(?P<start>\d{1,18})-(?P<end>\d{1,18})(?:/\*|/\d+)?")
@@ -28,16 +28,13 @@ def start(operation: Operation) -> HttpResponse:
     query = _query(operation.request)
     mount, source = query.get("mount"), query.get("from")
     if mount is not None and source is not None and _may_mount(operation, repository, mount, source):
-        return _to("@registry")
-    return _to("@upload_start")
+        return handover.to("@registry")
+    return handover.to("@upload_start")
 
 
 def pass_on(operation: Operation) -> HttpResponse:
     """Status and cancellation: the registry wants more rights for them than a pushing client has."""
-    token = signing.sign_for_store(operation.repository_name, "pull", "push", "delete")
-    response = _to("@as_core")
-    response["X-Registry-Token"] = f"Bearer {token}"
-    return response
+    return handover.as_core(operation.repository_name, "pull", "push", "delete")
 
 
 def refuse(operation: Operation) -> HttpResponse:
@@ -104,11 +101,3 @@ def _query(request: HttpRequest) -> dict[str, str]:
 
 def _method(request: HttpRequest) -> str:
     return request.headers.get("X-Wharf-Method") or request.method or ""
-
-
-def _to(location: str) -> HttpResponse:
-    response = HttpResponse()
-    response["X-Accel-Redirect"] = location
-    # Else Django's own content type would stand where the registry sends none.
-    del response["Content-Type"]
-    return response

@@ -72,3 +72,20 @@ def test_what_is_not_in_the_table_is_denied() -> None:
     assert not roles.role_grants(Role.PROJECT_ADMIN, "nonsense", "read")
     assert not roles.public_grants("repository", "push")
     assert not roles.robot_may_have("project", "user", "create")
+
+
+def test_a_guest_of_some_tags_reads_and_pulls_and_nothing_else() -> None:
+    """By hand: what a limited guest has, without what tells of more than his tags (quota, configuration, scanner)."""
+    assert roles.TAG_SCOPED == {
+        "project": "read",
+        "repository": "read list pull",
+        "scan": "read",
+        "sbom": "read",
+        "artifact": "read list",
+        "artifact-addition": "read",
+        "tag": "list",
+        "accessory": "list",
+    }
+    for resource, actions in roles.TAG_SCOPED.items():
+        for action in actions.split():
+            assert roles.role_grants(Role.LIMITED_GUEST, resource, action), (resource, action)

@@ -14,7 +14,7 @@ from projects.models import Project
 from rbac.models import Anonymous, User
 from registry import door
 from registry.operation import Operation
-from registry.policies.scope import token_grants_action
+from registry.policies.scope import token_grants_action, token_grants_some
 from registry.routes import ROUTES
 from registry.token.grants import grant
 from registry.token.scopes import Scope, parse_scopes
@@ -28,9 +28,16 @@ def test_every_route_but_the_base_and_the_catalog_asks_for_the_tokens_scope() ->
         pattern.pattern
         for pattern, methods in ROUTES
         for route in methods.values()
-        if token_grants_action not in route.policies
+        if not {token_grants_action, token_grants_some} & {*route.policies}
     }
     assert unguarded == {"", "_catalog"}
+
+
+def test_a_tag_scoped_token_opens_only_what_is_shown_within_reach() -> None:
+    for pattern, methods in ROUTES:
+        for method, route in methods.items():
+            if token_grants_some in route.policies:
+                assert (route.action, method in ("GET", "HEAD"), "uploads" in pattern.pattern) == ("pull", True, False)
 
 
 def test_what_writes_asks_for_push_or_delete() -> None:

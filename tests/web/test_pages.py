@@ -12,6 +12,7 @@ from django.utils import timezone
 from core import configuration
 from projects.models import Accessory, Artifact, Project, Tag
 from rbac.models import User
+from rbac.roles import Role
 from tests import factories, rows
 from tests.e2e.client import OCI_INDEX, Image, make_image, make_index
 from tests.factories import PASSWORD
@@ -295,3 +296,41 @@ def test_artifacts_are_found_by_tag_and_by_digest(team: Project) -> None:
         assert other.digest not in page
     page = text(browser("alice").get("/projects/team/repositories/app?q=%25"))
     assert "No tag contains “%”" in page
+
+
+def test_a_guest_of_some_tags_sees_no_more_on_the_pages(team: Project, alice: User, mallory: User) -> None:
+    rows.add_member(team, mallory, Role.GUEST, {"app": ["v1*"]})
+    app, hidden = factories.repository(team), factories.repository(team, "unheard-of")
+    mine, foreign = rows.make_artifact(app, "v1.0", "internal-name"), rows.make_artifact(app, "v2.0")
+    rows.make_artifact(hidden, "v1")
+    sbom, other = rows.make_artifact(app, subject=mine), rows.make_artifact(app, subject=foreign)
+    bundle = rows.make_index(app, [mine], "bundle")
+    for place in (app, hidden):
+        type(place).objects.filter(pk=place.pk).update(deleted=None)
+    client = browser("mallory")
+    assert '<td class="number" data-label="Repositories">1</td>' in text(client.get("/"))
+    listed = text(client.get("/projects/team"))
+    assert "/projects/team/repositories/app" in listed
+    assert "unheard-of" not in listed
+    page = text(client.get("/projects/team/repositories/app"))
+    assert "v1.0" in page
+    for word in ("v2.0", "internal-name", "bundle", foreign.digest, other.digest):
+        assert word not in page, word
+    for words in ("internal", "v2", foreign.digest[7:20]):
+        assert mine.digest not in text(client.get(f"/projects/team/repositories/app?q={words}"))
+    one = text(client.get(f"/projects/team/repositories/app/artifacts/{mine.digest}"))
+    assert sbom.digest in one
+    for word in ("internal-name", bundle.digest):
+        assert word not in one, word
+    for path in (
+        f"/projects/team/repositories/app/artifacts/{foreign.digest}",
+        f"/projects/team/repositories/app/artifacts/{other.digest}",
+        f"/projects/team/repositories/app/artifacts/{bundle.digest}",
+        "/projects/team/repositories/unheard-of",
+    ):
+        absent = client.get("/projects/team/repositories/nothing")
+        refused = client.get(path)
+        assert (refused.status_code, absent.status_code) == (404, 404)
+        assert without_chance(refused).replace(path, "") == without_chance(absent).replace(
+            "/projects/team/repositories/nothing", ""
+        )

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from core import configuration, errors
-from projects import projects
+from projects import projects, reach
 from projects.models import Project
 from web import words
 from web.lists import page_of, search_words
@@ -60,8 +60,10 @@ def _page(request: HttpRequest, *, problem: words.Words = "", status: int = 200)
     rows = rows.select_related("owner").order_by("name")
     if sought:
         rows = rows.filter(name__icontains=sought)
+    page = page_of(request, rows)
+    reach.recount_repositories(list(page), actor_of(request))
     context = {
-        "page": page_of(request, rows),
+        "page": page,
         "q": sought,
         "may_create": _may_create(request),
         "problem": problem,

@@ -1,0 +1,183 @@
+"""Why somebody may or may not do something in a project: the answer itself, and the one rule that decided.
+
+The answer comes from where it always comes from (`rbac.access`, `projects.reach`, the policies); this module only
+finds the words for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from core import configuration, errors, oci
+from projects import quotas, reach
+from projects.models import Artifact, Member, Project, Repository, Tag
+from projects.reach import Reach
+from rbac import roles
+from rbac.access import Actor, allowed, allowed_for_tags
+from rbac.models import Anonymous, Robot, User
+from rbac.roles import Role
+
+CHANGES = ("push", "delete", "create", "update")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Whether it is allowed, the rule's name, and a sentence for people."""
+
+    is_allowed: bool
+    rule: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who wants to do what to which part of a project."""
+
+    project: Project
+    subject: str
+    """A user's or robot's name, or `anonymous`."""
+    resource: str
+    action: str
+    repository: str = ""
+    """The name in the project; empty for the project as a whole."""
+    reference: oci.Reference | None = None
+
+    @classmethod
+    def parse(cls, project: Project, subject: str, action: str, reference: str) -> Question:
+        """`pull`, `push`, `delete` or `resource:action`; `app`, `app:tag` or `app@digest`. BadRequest for others."""
+        resource, colon, verb = action.partition(":")
+        if not colon:
+            resource, verb = "repository", action
+        if (resource, verb) not in roles.project_permissions():
+            raise errors.BadRequest(
+                f"there is no action {action[:80]!r}; use pull, push, delete or <resource>:<action>, like member:list"
+            )
+        name, pointed = _split(reference.removeprefix(f"{project.name}/"))
+        if reference:
+            oci.RepositoryName.parse(f"{project.name}/{name}")
+        return cls(project, subject, resource, verb, name, oci.Reference.parse(pointed) if pointed else None)
+
+
+def explain(question: Question) -> Explanation:
+    """The answer to a question, with the rule that decided it."""
+    actor = _find(question.subject)
+    if actor is None:
+        return Explanation(False, "unknown-subject", f"there is no user or robot named {question.subject}")
+    if not isinstance(actor, Anonymous) and not actor.is_active:
+        return Explanation(False, "inactive", f"{question.subject} is disabled or expired")
+    found = _by_permission(question, actor)
+    if found.is_allowed and (policy := _policy_against(question)):
+        return policy
+    return found
+
+
+def _by_permission(question: Question, actor: Actor) -> Explanation:
+    project, asked = question.project, (question.resource, question.action)
+    if allowed(actor, *asked, project):
+        return Explanation(True, *_why_allowed(question, actor))
+    if isinstance(actor, User) and allowed_for_tags(actor, *asked, project):
+        return _by_tag_scope(question, actor)
+    return Explanation(False, "no-rule", _why_not(question, actor))
+
+
+def _why_allowed(question: Question, actor: Actor) -> tuple[str, str]:
+    """The first rule that allows it, in the order of `rbac.access.allowed`."""
+    what = f"{question.resource}:{question.action}"
+    if actor.is_sysadmin:
+        return "system-admin", f"{question.subject} is a system administrator"
+    if question.project.public and roles.public_grants(question.resource, question.action):
+        return "public-project", f"{question.project.name} is public, where everybody has {what}"
+    if isinstance(actor, Robot):
+        return "robot-permission", f"the permissions of {question.subject} hold {what} for {question.project.name}"
+    member = next(_members_who_may(question, actor))
+    return "role", f"{_who(member, question.subject)} {Role(member.role).harbor_name}, which has {what}"
+
+
+def _why_not(question: Question, actor: Actor) -> str:
+    what = f"{question.resource}:{question.action}"
+    if isinstance(actor, Robot):
+        return f"the permissions of {question.subject} do not hold {what} for {question.project.name}"
+    mine = [*Member.objects.of(actor).filter(project=question.project)] if isinstance(actor, User) else []
+    if not mine:
+        return f"{question.subject} is no member of {question.project.name}"
+    names = ", ".join(sorted({Role(member.role).harbor_name for member in mine}))
+    return f"{question.subject} is {names} in {question.project.name}, which has no {what}"
+
+
+def _by_tag_scope(question: Question, user: User) -> Explanation:
+    """A guest who is limited to some tags: whether they lead to what is asked for."""
+    limits = [*Member.objects.of(user).filter(project=question.project).select_related("group").order_by("pk")]
+    for member in limits:
+        for entry in member.tag_scope or ():
+            for tag in entry["tags"]:
+                pattern = reach.patterns_of(question.project.name, [{"repository": entry["repository"], "tags": [tag]}])
+                if (found := _leads_to(question, Reach((question.project.pk,), tuple(pattern)))) is not None:
+                    who = _who(member, question.subject)
+                    named = f"the pattern {tag!r} for tags of {entry['repository']!r}"
+                    return Explanation(True, "tag-scope", f"{who} guest limited to some tags; {named} {found}")
+    sentence = f"{question.subject} is a guest limited to some tags, and none of them leads there"
+    return Explanation(False, "tag-scope", sentence)
+
+
+def _leads_to(question: Question, one: Reach) -> str | None:
+    """How one pattern leads to what is asked for; None when it does not."""
+    if not question.repository:
+        return "names some of the project"
+    rows = Repository.objects.live().filter(project=question.project)
+    repository = rows.filter(name=f"{question.project.name}/{question.repository}").first()
+    if repository is None or not one.has_repository(repository):
+        return None
+    if question.reference is None:
+        return "names a tag in it"
+    if tag := question.reference.tag:
+        is_there = Tag.objects.live().filter(repository=repository, name=tag).exists()
+        return "names this tag" if is_there and one.has_tag(repository, tag) else None
+    digest = question.reference.digest or ""
+    if Artifact.objects.live().filter(repository=repository, manifest=digest).exists():
+        above = one.named_tag_above(repository, [digest])
+        return f"names the tag {above}, which leads to this manifest" if above else None
+    return "names a tag that needs this blob" if one.has_blob(repository, digest) else None
+
+
+def _policy_against(question: Question) -> Explanation | None:
+    """What stands against it although the caller may."""
+    if question.action not in CHANGES:
+        return None
+    if configuration.get("read_only"):
+        return Explanation(False, "read-only", "the system is in read-only mode")
+    if (question.resource, question.action) == ("repository", "push") and quotas.is_spent(project=question.project):
+        return Explanation(False, "quota", f"the storage quota of {question.project.name} is used up")
+    return None
+
+
+def _members_who_may(question: Question, actor: Actor) -> Iterator[Member]:
+    mine: dict[str, Any] = {"project": question.project, "tag_scope__isnull": True}
+    rows = Member.objects.of(actor).filter(**mine) if isinstance(actor, User) else Member.objects.none()
+    for member in rows.select_related("group").order_by("pk"):
+        if roles.role_grants(Role(member.role), question.resource, question.action):
+            yield member
+
+
+def _who(member: Member, subject: str) -> str:
+    return f"{subject} is by the group {member.group.name} a" if member.group else f"{subject} is a"
+
+
+def _find(subject: str) -> Actor | None:
+    if subject == Anonymous.name:
+        return Anonymous()
+    if subject.startswith(settings.ROBOT_NAME_PREFIX):
+        return Robot.objects.filter(name=subject).first()
+    user: User | None = User.objects.live().filter(username=subject).first()
+    return user
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, at, digest = text.partition("@")
+    if at:
+        return name, digest
+    name, _, tag = text.partition(":")
+    return name, tag
