@@ -28,7 +28,9 @@ test:            ## all tests, against real servers that they start themselves
 	@deploy/bootstrap.sh test
 conformance:     ## the OCI conformance suite against a platform of its own (needs Go)
 	@deploy/bootstrap.sh run -m tests.conformance
+bench:           ## Wharf's speed beside a bare stock registry's, to bench/results/ (QUICK=1 for a glance)
+	@deploy/bootstrap.sh run -m bench $(if $(QUICK),--quick)
 torture:         ## the kill test for hours (KILLS=2000)
 	@WHARF_TEST_KILLS=$(or $(KILLS),2000) deploy/bootstrap.sh test tests/e2e/test_kill.py
 
-.PHONY: help up down status logs rotate-token-key dev check test conformance torture
+.PHONY: help up down status logs rotate-token-key dev check test conformance bench torture

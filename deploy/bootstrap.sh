@@ -164,6 +164,8 @@ main() {
             check_system
             local tools=("${TESTS[@]}")
             if [ "${CI:-}" = true ] || [ "${WHARF_TEST_DOCKER:-}" = 1 ]; then tools+=(docker.io); fi
+            # The benchmark's load is made by wrk.
+            [ "${*:2:2}" != "-m bench" ] || tools=(wrk)
             install_packages "${RUNTIME[@]}" "${tools[@]}"
             make_user
             make_development_environment

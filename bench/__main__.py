@@ -1,0 +1,88 @@
+"""`make bench`: start both servers, measure them in turns, write bench/results/<date>.md."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import report, targets
+from bench.phases import PHASES, Bench, Effort, Phase
+from bench.report import Pair, Result
+
+RESULTS = Path(__file__).parent / "results"
+FULL = Effort(seconds=5, images=10, big_blobs=8)
+QUICK = Effort(seconds=1, images=3, big_blobs=8)
+
+
+def main() -> int:
+    """0 when every promised ratio was reached."""
+    given = _arguments()
+    if shutil.which("wrk") is None:
+        sys.exit("wharf: the benchmark needs wrk (apt-get install wrk)")
+    phases = [phase for phase in PHASES if not given.only or any(word in phase.name for word in given.only)]
+    with targets.bare_registry() as bare, targets.wharf(given.var) as wharf:
+        effort = QUICK if given.quick else FULL
+        results = _measure(Bench(wharf, effort), Bench(bare, effort), phases, given.rounds or (1 if given.quick else 5))
+    if not given.quick and not given.only:
+        _write(results, effort)
+    return 0 if all(result.is_reached for result in results) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
+    parser.add_argument("--rounds", type=int, help="how often each phase is measured (5)")
+    parser.add_argument("--only", action="append", help="a part of a phase's name; nothing is written")
+    parser.add_argument("--var", type=Path, help="keep Wharf's folder here, for a faster start the next time")
+    return parser.parse_args()
+
+
+def _measure(wharf: Bench, bare: Bench, phases: list[Phase], rounds: int) -> list[Result]:
+    wharf.prepare()
+    bare.prepare()
+    pairs: dict[str, list[Pair]] = {phase.name: [] for phase in phases}
+    for number in range(rounds):
+        for phase in phases:
+            pairs[phase.name].append(_pair(phase, wharf, bare, wharf_first=bool(number % 2)))
+            print(f"[{number + 1}/{rounds}] {report.line(Result(phase, pairs[phase.name][-1:]))}", flush=True)
+    results = [Result(phase, pairs[phase.name]) for phase in phases]
+    if rounds > 1:
+        print("\nall rounds:", *map(report.line, results), sep="\n")
+    return results
+
+
+def _pair(phase: Phase, wharf: Bench, bare: Bench, *, wharf_first: bool) -> Pair:
+    """Both, right after one another, so that what else the machine does meets both."""
+    if wharf_first:
+        ours = phase.wharf(wharf)
+        return Pair(ours, phase.bare(bare))
+    theirs = phase.bare(bare)
+    return Pair(phase.wharf(wharf), theirs)
+
+
+def _write(results: list[Result], effort: Effort) -> None:
+    now = datetime.now(UTC)
+    facts = [
+        f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+        f"{len(results[0].pairs)} rounds, both in turns; a ratio is the median of the rounds' ratios of operations "
+        "per second",
+        f"{effort.seconds} s a pass, {effort.clients} clients for pulls and pushes ({effort.images} images each), "
+        f"{effort.connections} connections for small requests",
+        "bare: docker-registry with the configuration of the image registry:2, without TLS, tokens and nginx",
+        f"load while it ran: {os.getloadavg()[1]:.1f} (5 minutes)",
+    ]
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{now:%Y-%m-%d}.md"
+    path.write_text(report.as_markdown(results, facts))
+    print(f"\nwritten: {path}")
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

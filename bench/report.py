@@ -1,0 +1,111 @@
+"""The result in words and numbers: pure, from loads to Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.load import Load
+from bench.phases import Phase
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One round of a phase: both targets, one right after the other."""
+
+    wharf: Load
+    bare: Load
+
+    @property
+    def ratio(self) -> float:
+        return self.wharf.rate / self.bare.rate
+
+
+@dataclass(frozen=True)
+class Result:
+    """All rounds of a phase."""
+
+    phase: Phase
+    pairs: Sequence[Pair]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds' ratios."""
+        return median(pair.ratio for pair in self.pairs)
+
+    @property
+    def is_reached(self) -> bool:
+        return self.ratio >= self.phase.least
+
+
+def as_markdown(results: Sequence[Result], facts: Sequence[str]) -> str:
+    """The page of one run."""
+    missed = [result.phase.name for result in results if not result.is_reached]
+    verdict = f"Missed: {', '.join(missed)}." if missed else "Every ratio that is promised was reached."
+    parts = ["# Wharf and a bare stock registry, side by side", *(f"- {fact}" for fact in facts), "", verdict, ""]
+    return "\n".join([*parts, *_ratios(results), "", *_costs(results)]) + "\n"
+
+
+def line(result: Result) -> str:
+    """One phase as one line for the terminal."""
+    spread = [pair.ratio for pair in result.pairs]
+    word = "reached" if result.is_reached else "MISSED"
+    costs = ", ".join(f"{name} {value:.0f}" for name, value in _by_program(result).items())
+    return (
+        f"{result.phase.name:<38} ratio {result.ratio:.2f} [{min(spread):.2f}-{max(spread):.2f}] "
+        f"(≥ {result.phase.least}: {word}); CPU µs: bare {_cost(result, 'bare'):.0f}, "
+        f"Wharf {_cost(result, 'wharf'):.0f} = {costs}"
+    )
+
+
+def _ratios(results: Sequence[Result]) -> list[str]:
+    rows = ["| | Wharf | bare | ratio | rounds | promised | |", "|---|---|---|---|---|---|---|"]
+    for result in results:
+        wharf, bare = (median(load.rate for load in side) for side in _sides(result))
+        spread = [pair.ratio for pair in result.pairs]
+        rows.append(
+            f"| {result.phase.name} | {_rate(wharf, result.phase)} | {_rate(bare, result.phase)} "
+            f"| **{result.ratio:.2f}** | {min(spread):.2f} to {max(spread):.2f} | {result.phase.least} "
+            f"| {'reached' if result.is_reached else '**missed**'} |"
+        )
+    return rows
+
+
+def _costs(results: Sequence[Result]) -> list[str]:
+    rows = [
+        "CPU time of the servers for one operation, in microseconds (medians), and of the clients that made the load:",
+        "",
+        "| | bare | Wharf | of which | clients: bare, Wharf | 99 % within ms: bare, Wharf |",
+        "|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        wharf, bare = _sides(result)
+        parts = ", ".join(f"{name} {value:.0f}" for name, value in _by_program(result).items())
+        clients = ", ".join(f"{median(load.client_us for load in side):.0f}" for side in (bare, wharf))
+        late = ", ".join(f"{median(load.late_ms for load in side):.1f}" for side in (bare, wharf))
+        rows.append(
+            f"| {result.phase.name} | {_cost(result, 'bare'):.0f} | {_cost(result, 'wharf'):.0f} "
+            f"| {parts} | {clients} | {late} |"
+        )
+    return rows
+
+
+def _sides(result: Result) -> tuple[list[Load], list[Load]]:
+    return [pair.wharf for pair in result.pairs], [pair.bare for pair in result.pairs]
+
+
+def _cost(result: Result, side: str) -> float:
+    wharf, bare = _sides(result)
+    return median(load.server_us for load in (wharf if side == "wharf" else bare))
+
+
+def _by_program(result: Result) -> dict[str, float]:
+    """Microseconds of each of Wharf's programs; who did next to nothing is left out."""
+    wharf, _ = _sides(result)
+    costs = {name: median(load.cpu_us(name) for load in wharf) for name in wharf[0].server_cpu}
+    return {name: cost for name, cost in costs.items() if cost >= 1}
+
+
+def _rate(rate: float, phase: Phase) -> str:
+    return f"{rate * phase.operation_bytes / 1e6:.0f} MB/s" if phase.operation_bytes else f"{rate:.1f}/s"

@@ -1,0 +1,119 @@
+"""The two servers that are compared: a bare stock registry at its defaults, and Wharf as `make up` starts it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode
+
+import requests
+
+from bench.client import Client
+from tests.e2e.platform import PROGRAMS, free_port, new_platform, remove
+
+# The configuration that the image registry:2 brings along, but for the address.
+_DEFAULTS = """
+version: 0.1
+log:
+  fields:
+    service: registry
+storage:
+  cache:
+    blobdescriptor: inmemory
+  filesystem:
+    rootdirectory: {folder}/data
+http:
+  addr: 127.0.0.1:{port}
+  headers:
+    X-Content-Type-Options: [nosniff]
+health:
+  storagedriver:
+    enabled: true
+    interval: 10s
+    threshold: 3
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running server, and what a client needs to use it."""
+
+    name: str
+    url: str
+    repository: str
+    programs: dict[str, int]
+    """Program → process id."""
+    accounts: dict[str, str] = field(default_factory=dict)
+    """`robot` and `user` → their Authorization header; a server without any wants no tokens."""
+
+    def headers(self, client: Client, actions: str, account: str = "user") -> dict[str, str]:
+        """What a request for this repository must carry: a fresh token, where tokens are wanted."""
+        if not self.accounts:
+            return {}
+        answer = client.ask("GET", self.token_path(actions), self.credentials(account))
+        return {"Authorization": f"Bearer {json.loads(answer.body)['token']}"}
+
+    def credentials(self, account: str) -> dict[str, str]:
+        return {"Authorization": self.accounts[account]}
+
+    def token_path(self, actions: str) -> str:
+        scope = f"repository:{self.repository}:{actions}"
+        return "/service/token?" + urlencode({"service": "harbor-registry", "scope": scope})
+
+
+@contextmanager
+def bare_registry() -> Iterator[Target]:
+    """A stock registry alone, in a folder of its own, for as long as the block runs."""
+    folder, port = Path(tempfile.mkdtemp(prefix="wharf-bench-")), free_port()
+    (folder / "config.yml").write_text(_DEFAULTS.format(folder=folder, port=port))
+    command = ["docker-registry", "serve", str(folder / "config.yml")]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env={"PATH": "/usr/bin"}, stdout=log, stderr=log)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/v2/")
+        yield Target("bare registry", f"http://127.0.0.1:{port}", "bench/app", {"registry": process.pid})
+    finally:
+        process.terminate()
+        process.wait(30)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def wharf(var: Path | None) -> Iterator[Target]:
+    """A platform of the benchmark's own; with `var` its folder stays there for the next run."""
+    if var:
+        var.parent.mkdir(parents=True, exist_ok=True)
+    platform = new_platform(var)
+    try:
+        platform.up()
+        owner = platform.make_user("bench")
+        platform.make_project("bench", owner)
+        robot = platform.make_robot("bench", owner, f"bench{time.time_ns()}", "pull", "push")
+        accounts = {"user": _basic(*owner), "robot": _basic(robot["name"], robot["secret"])}
+        programs = {name: platform.pid(name) for name in PROGRAMS}
+        yield Target("Wharf", f"http://127.0.0.1:{platform.port}", "bench/app", programs, accounts)
+    finally:
+        platform.down() if var else remove(platform)
+
+
+def _basic(name: str, secret: str) -> str:
+    return "Basic " + b64encode(f"{name}:{secret}".encode()).decode()
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(100):
+        try:
+            requests.get(url, timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"nothing answers at {url}")

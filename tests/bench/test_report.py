@@ -1,0 +1,49 @@
+"""What the benchmark's page says: ratios of paired rounds, and a miss stated as a miss."""
+
+from __future__ import annotations
+
+from bench import report
+from bench.load import Load
+from bench.phases import PHASES
+from bench.report import Pair, Result
+
+BY_TAG = PHASES[0]
+BIG_BLOB = next(phase for phase in PHASES if phase.operation_bytes)
+
+
+def load(rate: float, **cpu: float) -> Load:
+    """One second of it; `cpu` in seconds of each program."""
+    return Load(int(rate), 1.0, 1.0, 2.0, client_cpu=0.5, server_cpu=cpu)
+
+
+def result(*rates: tuple[float, float]) -> Result:
+    pairs = [Pair(load(wharf, core=0.9, nginx=0.1), load(bare, registry=1.0)) for wharf, bare in rates]
+    return Result(BY_TAG, pairs)
+
+
+def test_a_ratio_is_the_median_of_the_rounds_and_not_of_the_rates() -> None:
+    """A machine that slows down between rounds slows both down."""
+    assert result((2000, 1000), (300, 100), (1000, 1000)).ratio == 2
+
+
+def test_a_miss_is_stated_as_a_miss() -> None:
+    page = report.as_markdown([result((1100, 1000))], ["two cores"])
+    assert f"Missed: {BY_TAG.name}." in page
+    assert "| **1.10** | 1.10 to 1.10 | 1.2 | **missed** |" in page
+    assert "- two cores" in page
+
+
+def test_what_is_reached_is_said_too() -> None:
+    page = report.as_markdown([result((1300, 1000), (1200, 1000))], [])
+    assert "Every ratio that is promised was reached." in page
+    assert "| **1.25** | 1.20 to 1.30 | 1.2 | reached |" in page
+
+
+def test_costs_are_told_for_one_operation_and_by_program() -> None:
+    page = report.as_markdown([result((1000, 500))], [])
+    assert "| 2000 | 1000 | core 900, nginx 100 | 1000, 500 | 2.0, 2.0 |" in page
+
+
+def test_big_blobs_are_told_in_megabytes() -> None:
+    page = report.as_markdown([Result(BIG_BLOB, [Pair(load(2, core=1), load(4, registry=1))])], [])
+    assert "537 MB/s | 1074 MB/s | **0.50**" in page
