@@ -72,6 +72,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "core.api.short_way.ShortWay",
     "django_structlog.middlewares.RequestMiddleware",
     "core.api.request_id.RequestId",
     "django.middleware.security.SecurityMiddleware",
@@ -113,11 +114,14 @@ _database = env.db_url("WHARF_DATABASE_URL", default="postgres://wharf@%2Frun%2F
 DATABASES = {
     "default": {
         **_database,
+        "ENGINE": "core.postgres",
         # A socket's folder is written percent-encoded, as libpq's own URLs are.
         "HOST": unquote(_database["HOST"]),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,
+        # Prepared statements (core/postgres/prepared.py) are made so that one plan fits all parameters.
+        "OPTIONS": {**_database.get("OPTIONS", {}), "options": "-c plan_cache_mode=force_generic_plan"},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

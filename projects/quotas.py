@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import connection
 
 from core import errors
+from projects import finders
 from projects.models import Artifact, Project, Quota
 
 # What counts: configurations, layers and the manifests themselves. A blob counts once per project.
@@ -71,7 +72,7 @@ def usage(*, project: Project) -> int:
 
 def is_spent(*, project: Project) -> bool:
     """Whether nothing more fits, so that an upload need not even start."""
-    quota = Quota.objects.filter(project=project).first()
+    quota = finders.quota_of(project.pk)
     return quota is not None and quota.hard != Quota.UNLIMITED and quota.used >= quota.hard
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from core import errors
 from core.events import emit
 from core.oci import RepositoryName
-from projects import artifacts
+from projects import artifacts, finders
 from projects.events import RepositoryDeleted
 from projects.models import Project, Repository
 from rbac.access import Actor
@@ -36,6 +36,9 @@ def ensure(*, project: Project, name: RepositoryName) -> Repository:
     A new row is not live (it has a deletion time) until its first manifest is recorded: an upload alone
     makes no repository that anybody sees.
     """
+    row = finders.repository_of(project, str(name))
+    if row is not None:
+        return row
     row, _ = Repository.objects.get_or_create(project=project, name=str(name), defaults={"deleted": timezone.now()})
     return row
 

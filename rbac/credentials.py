@@ -13,11 +13,9 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
-from django.db.models import Q
-from django.utils import timezone
 
 from core import errors, redis
-from rbac import login_limit
+from rbac import finders, login_limit
 from rbac.models import Robot, RobotSecret, User
 
 T = TypeVar("T")
@@ -80,7 +78,7 @@ def hashing(work: Callable[[], T]) -> T:
 
 
 def _user(name: str, secret: str) -> User | None:
-    user = User.objects.live().filter(username=name).first() if "\0" not in name else None
+    user = finders.user_named(name) if "\0" not in name else None
     if user is None or not user.has_usable_password():
         # As slow as a real check, so that answers do not tell which names exist.
         hashing(lambda: make_password(secret[:128]))
@@ -90,11 +88,10 @@ def _user(name: str, secret: str) -> User | None:
 
 
 def _robot(name: str, secret: str) -> Robot | None:
-    robot = Robot.objects.filter(name=name).first() if "\0" not in name else None
+    robot = finders.robot_named(name) if "\0" not in name else None
     if robot is None or not robot.is_active:
         return None
-    live = robot.secrets.filter(Q(expires__isnull=True) | Q(expires__gt=timezone.now()))
-    return robot if any(_secret_fits(kept, secret) for kept in live) else None
+    return robot if any(_secret_fits(kept, secret) for kept in finders.live_secrets_of(robot.pk)) else None
 
 
 def _secret_fits(kept: RobotSecret, secret: str) -> bool:

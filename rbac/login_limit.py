@@ -21,9 +21,9 @@ _lock = threading.Lock()
 
 def check(account: str, address: str) -> None:
     """TooManyFailures when the limit is reached; says when to come again."""
-    count, seconds = _count(_key(account, address))
-    if count >= settings.LOGIN_FAILURES_PER_MINUTE:
-        raise errors.TooManyFailures(retry_after=max(1, seconds))
+    key = _key(account, address)
+    if _failures(key) >= settings.LOGIN_FAILURES_PER_MINUTE:
+        raise errors.TooManyFailures(retry_after=max(1, _seconds_left(key)))
 
 
 def record_failure(account: str, address: str) -> None:
@@ -37,15 +37,22 @@ def record_failure(account: str, address: str) -> None:
         _record_locally(key)
 
 
-def _count(key: str) -> tuple[int, int]:
-    """Failures in the current window, and the seconds until it ends."""
+def _failures(key: str) -> int:
+    """Failures in the current window."""
     try:
-        count, seconds = redis.ask(lambda r: r.pipeline().get(key).ttl(key).execute())
-        return int(count or 0), int(seconds)
+        return int(redis.ask(lambda r: r.get(key)) or 0)
     except redis.Away:
         ends, failures = _local.get(key, (0.0, 0))
-        left = ends - time.monotonic()
-        return (failures, int(left) + 1) if left > 0 else (0, 0)
+        return failures if ends > time.monotonic() else 0
+
+
+def _seconds_left(key: str) -> int:
+    """Until the current window ends."""
+    try:
+        return int(redis.ask(lambda r: r.ttl(key)))
+    except redis.Away:
+        ends, _ = _local.get(key, (0.0, 0))
+        return int(ends - time.monotonic()) + 1
 
 
 def _record_locally(key: str) -> None:

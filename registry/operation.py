@@ -10,11 +10,12 @@ from django.http import HttpRequest
 from core import errors
 from core.oci import Reference, RepositoryName, parse_digest
 from core.store.signing import Token
-from projects import reach
+from projects import finders, reach
 from projects.models import Project, Repository
 from projects.reach import Reach
+from rbac import finders as accounts
 from rbac.access import Actor
-from rbac.models import Anonymous, Robot, User
+from rbac.models import Anonymous
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Operation:
         """The project the token was made for; ProjectUnknown when it is gone (or another one has its name)."""
         if self.name is None:
             raise errors.ProjectUnknown
-        project = Project.objects.live().filter(name=self.name.project).first()
+        project = finders.project_named(self.name.project)
         if project is None or not self.is_for(project.pk):
             raise errors.ProjectUnknown(f"project {self.name.project} not found")
         return project
@@ -61,11 +62,8 @@ class Operation:
     @cached_property
     def repository(self) -> Repository:
         """The repository, live or with its first push under way; NameUnknown when there is none."""
-        row = (
-            Repository.objects.select_related("project")
-            .filter(name=self.repository_name, project__deleted__isnull=True)
-            .first()
-        )
+        project = finders.project_named(self.name.project) if self.name else None
+        row = finders.repository_of(project, self.repository_name) if project else None
         if row is None or not self.is_for(row.project_id) or not self.reach.has_repository(row):
             raise errors.NameUnknown(f"repository {self.repository_name} not found")
         return row
@@ -123,11 +121,7 @@ class Operation:
         kind, number = self.token.claims.get("kind"), self.token.claims.get("id") or 0
         if kind == "anonymous":
             return Anonymous()
-        actor: User | Robot | None
-        if kind == "robot":
-            actor = Robot.objects.filter(pk=number).first()
-        else:
-            actor = User.objects.live().filter(pk=number).first()
+        actor = accounts.robot_numbered(number) if kind == "robot" else accounts.user_numbered(number)
         if actor is None or not actor.is_active:
             raise errors.Unauthenticated("The account was disabled or deleted.")
         return actor

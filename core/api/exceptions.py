@@ -51,10 +51,15 @@ class JsonErrors:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not request.path.startswith(MACHINE_PATHS):
             return None
-        refusal = as_refusal(error)
-        if refusal is None:
-            log.exception("request_failed", path=request.path, method=request.method)
-        return render(request, refusal)
+        return answer_failure(request, error)
+
+
+def answer_failure(request: HttpRequest, error: Exception) -> HttpResponse:
+    """What a view raised, in JSON; an error that nobody expected is logged and tells nothing."""
+    refusal = as_refusal(error)
+    if refusal is None:
+        log.exception("request_failed", path=request.path, method=request.method)
+    return render(request, refusal)
 
 
 def render(request: HttpRequest, refusal: errors.Refusal | None, status: int = 500) -> HttpResponse:

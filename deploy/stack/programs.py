@@ -120,7 +120,7 @@ def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
         "--bind",
         f"unix:{layout.run}/core.sock",
         "--worker-class",
-        "gthread",
+        "core.lingering.Worker",
         "--workers",
         str(settings.core_workers),
         "--threads",

@@ -9,12 +9,25 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from core.postgres.prepared import Statement
 from rbac.access import Actor
 from rbac.models import Robot, User
 from rbac.roles import Role
 
 TagScope = list[dict[str, Any]]
 """`[{"repository": glob, "tags": [glob, …]}, …]`, repositories named without their project."""
+
+# Asked for every token.
+_ROLES = Statement(
+    "bigint, bigint",
+    """
+    SELECT role FROM projects_member WHERE project_id = $1 AND user_id = $2 AND tag_scope IS NULL
+    UNION ALL
+    SELECT member.role FROM rbac_user_groups belongs
+    JOIN projects_member member ON member.group_id = belongs.group_id AND member.project_id = $1
+    WHERE belongs.user_id = $2 AND member.tag_scope IS NULL
+    """,
+)
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -73,8 +86,7 @@ class Project(models.Model):
 
     def roles_of(self, user: User) -> set[Role]:
         """The roles a user has here, own and through groups; without those that are limited to some tags."""
-        members = self.members.of(user).filter(tag_scope__isnull=True)
-        return {Role(role) for role in members.values_list("role", flat=True)}
+        return {Role(role) for (role,) in _ROLES.rows(self.pk, user.pk)}
 
     def has_tags_for(self, user: User) -> bool:
         """Whether a user is a guest here who is limited to some tags."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from core import errors
 from core.oci import RepositoryName
+from projects import finders
 from projects.models import Project
-from rbac.access import Actor, allowed, allowed_for_tags
+from rbac.access import Actor, allowed, allowed_for_tags, with_known_roles
 from registry.token.scopes import Scope
 
 REPOSITORY_ACTIONS = ("pull", "push", "delete", "scanner-pull")
@@ -46,9 +47,9 @@ def grant(actor: Actor, scopes: Iterable[Scope]) -> Grants:
 
 def _grant_repository(grants: Grants, actor: Actor, scope: Scope, projects: dict[str, Project]) -> None:
     project = projects.get(_project_name(scope.name))
-    can = frozenset(
-        action for action in REPOSITORY_ACTIONS if project and allowed(actor, "repository", action, project)
-    )
+    # One question for his roles, not one for each action.
+    place = with_known_roles(project, actor) if project else None
+    can = frozenset(action for action in REPOSITORY_ACTIONS if place and allowed(actor, "repository", action, place))
     granted = can if "*" in scope.actions else can & scope.actions
     _add(grants, scope, granted)
     known = granted | {"*"}
@@ -72,7 +73,7 @@ def _add(grants: Grants, scope: Scope, actions: frozenset[str]) -> None:
 def _projects(scopes: list[Scope]) -> dict[str, Project]:
     """All projects that are asked about, in one query."""
     names = {_project_name(scope.name) for scope in scopes if scope.kind == "repository"}
-    return {project.name: project for project in Project.objects.live().filter(name__in=names - {""})}
+    return {project.name: project for project in finders.projects_named(sorted(names - {""}))}
 
 
 def _project_name(repository: str) -> str:

@@ -10,6 +10,7 @@ from core.store import client
 from projects import links, repositories
 from projects.models import Blob, Repository, RepositoryBlob
 from registry import handover
+from registry.blob_lookup import look_up
 from registry.operation import Operation
 
 
@@ -48,6 +49,9 @@ def delete(operation: Operation) -> HttpResponse:
 
 def _size(operation: Operation, digest: str) -> int | None:
     may_push = operation.may("push")
+    known = look_up(operation.name, digest) if operation.name else None
+    if known and operation.is_for(known.project_id) and not (may_push and known.is_due):
+        return known.size
     repository = _repository(operation, may_push)
     if repository is None:
         return None

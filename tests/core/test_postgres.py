@@ -1,0 +1,95 @@
+"""Connections that died are noticed and replaced, and prepared statements with them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+
+from core.postgres.prepared import Finder, Statement
+from projects.models import Project
+from rbac.models import Robot, User
+from registry import manifest_lookup
+from tests import factories
+
+ANSWER = Statement("bigint", "SELECT $1 + 1")
+
+
+def end_our_connection() -> None:
+    """What a restart of the server does to a connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other: Any = connections["default"].copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    other.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_the_server_closed_is_not_usable() -> None:
+    connection.ensure_connection()
+    assert connection.is_usable()
+    end_our_connection()
+    assert not connection.is_usable()
+    connection.close()
+    assert not connection.is_usable()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_after_a_restart_of_the_server_does_not_notice() -> None:
+    User.objects.count()
+    end_our_connection()
+    connection.close_if_unusable_or_obsolete()
+    assert User.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_prepared_statement_survives_its_connection() -> None:
+    assert ANSWER.row(1) == (2,)
+    end_our_connection()
+    assert ANSWER.row(2) == (3,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_inside_a_transaction_a_lost_connection_is_an_error() -> None:
+    """What the transaction did before is lost with it: going on would tear it in two."""
+    with pytest.raises(OperationalError), transaction.atomic():
+        ANSWER.row(1)
+        end_our_connection()
+        ANSWER.row(2)
+
+
+@pytest.mark.django_db
+def test_a_finder_gives_what_the_orm_gives(team: Project) -> None:
+    permissions = [{"kind": "project", "namespace": "team", "access": [{"resource": "repository", "action": "pull"}]}]
+    robot = Robot.objects.create(
+        name="robot$x", short_name="x", level="project", project_id=team.pk, permissions=permissions
+    )
+    found = Finder(Robot, "text", "name = $1").one("robot$x")
+    assert found is not None
+    assert {name: getattr(found, name) for name in vars(robot) if name != "_state"} == {
+        name: value for name, value in vars(Robot.objects.get()).items() if name != "_state"
+    }
+    assert Finder(Robot, "text", "name = $1").one("robot$y") is None
+
+
+@pytest.mark.django_db
+def test_a_pull_by_tag_looks_at_one_row_of_each_table_also_without_statistics(team: Project, alice: User) -> None:
+    """As one join it went through all artifacts of the repository until the tables were analyzed."""
+    place = factories.repository(team, f"plan{factories.number()}")
+    for number in range(5):
+        factories.push(place, alice, f"v{number}")
+    assert manifest_lookup._BY_TAG.row(place.name, "v3")
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {manifest_lookup._BY_TAG._execute}", [place.name, "v3"])
+        (plan,) = cursor.fetchone()
+    assert most_rows((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]) == 1
+
+
+def most_rows(node: dict[str, Any]) -> int:
+    """The most rows that any step of a plan read or threw away."""
+    read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return max([read, node.get("Rows Removed by Join Filter", 0), *map(most_rows, node.get("Plans", []))])

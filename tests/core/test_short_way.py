@@ -1,0 +1,56 @@
+"""Container clients take a short way past the middlewares of pages; what it owes them is still there."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from core.store import signing
+from projects.models import AuditLog, Project
+from rbac.models import User
+from registry.token.grants import grant
+from registry.token.scopes import parse_scopes
+from registry.token.views import _sign
+from tests import factories
+from tests.e2e.client import OCI_MANIFEST, make_image
+
+
+def test_an_answer_carries_the_requests_id_and_its_length() -> None:
+    answer = Client().get("/v2/", headers={"X-Request-Id": "abc-1"})
+    assert answer.status_code == 401
+    assert answer["X-Request-Id"] == "abc-1"
+    assert answer["Content-Length"] == str(len(answer.content))
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_page_takes_the_long_way() -> None:
+    assert "Content-Security-Policy" in Client().get("/sign-in")
+    assert "Content-Security-Policy" not in Client().get("/v2/")
+
+
+@pytest.mark.parametrize("path", ["/v2/team/app/no/such", "/service/nothing", "/v2/_judge_upload/x"])
+def test_what_does_not_exist_is_json(path: str) -> None:
+    answer = Client().get(path, headers={"Authorization": f"Bearer {signing.sign(subject='', access=[], lifetime=9)}"})
+    assert answer.status_code == 404
+    assert answer.json()["errors"]
+
+
+@pytest.mark.parametrize("path", ["/service/token?scope=%00", "/v2/te%00am/app/tags/list"])
+def test_a_null_byte_is_refused(path: str) -> None:
+    answer = Client().get(path)
+    assert answer.status_code == 400
+    assert "null byte" in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.django_db
+def test_the_audit_log_knows_who_asked_from_where(team: Project, alice: User) -> None:
+    place = factories.repository(team, f"short{factories.number()}")
+    image = make_image()
+    factories.push(place, alice, "v1", image)
+    token = _sign(alice, grant(alice, parse_scopes([f"repository:{place.name}:pull,push"])))
+    headers = {"Authorization": f"Bearer {token}", "X-Real-IP": "192.0.2.7", "X-Request-Id": "push-1"}
+    path = f"/v2/{place.name}/manifests/v2"
+    answer = Client().put(path, image.manifest, content_type=OCI_MANIFEST, headers=headers)
+    assert answer.status_code == 201
+    row = AuditLog.objects.get(resource=f"{place.name}:v2")
+    assert (row.address, row.request_id) == ("192.0.2.7", "push-1")
