@@ -7,14 +7,15 @@ Who keeps a link (announce, record) and who removes one (claim) meet in row lock
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from core import errors
+from core.postgres.prepared import Statement
 from core.store import client
 from projects.models import Blob, Project, Reference, Repository, RepositoryBlob
 
@@ -27,25 +28,78 @@ GRACE = timedelta(hours=2)
 WAIT_SECONDS = 10.0
 REMOVAL_LEASE = timedelta(seconds=60)
 
-_ANNOUNCE = """
-WITH blob AS (
-    INSERT INTO projects_blob (digest, state, created) VALUES (%(digest)s, 'announced', now())
-    ON CONFLICT (digest) DO NOTHING RETURNING id
-), the_blob AS (
-    SELECT id FROM blob UNION ALL SELECT id FROM projects_blob WHERE digest = %(digest)s LIMIT 1
+_ANNOUNCE = Statement(
+    "bigint, text, text",
+    """
+    WITH blob AS (
+        INSERT INTO projects_blob (digest, state, created) VALUES ($2, 'announced', now())
+        ON CONFLICT (digest) DO NOTHING RETURNING id
+    ), the_blob AS (
+        SELECT id FROM blob UNION ALL SELECT id FROM projects_blob WHERE digest = $2 LIMIT 1
+    )
+    INSERT INTO projects_repositoryblob AS link (repository_id, blob_id, kind, state, touched)
+    SELECT $1, id, $3, 'announced', now() FROM the_blob
+    ON CONFLICT (repository_id, blob_id, kind) DO UPDATE SET touched = now() WHERE link.state <> 'deleting'
+    RETURNING link.state
+    """,
 )
-INSERT INTO projects_repositoryblob AS link (repository_id, blob_id, kind, state, touched)
-SELECT %(repository)s, id, %(kind)s, 'announced', now() FROM the_blob
-ON CONFLICT (repository_id, blob_id, kind) DO UPDATE SET touched = now() WHERE link.state <> 'deleting'
-RETURNING link.state
-"""
+_IS_DELETING = Statement("text", "SELECT state = 'deleting' FROM projects_blob WHERE digest = $1")
+# The lock waits for who claims the link, and then sees that it is claimed.
+_IS_FRESH = Statement(
+    "bigint, text, text, interval",
+    """
+    SELECT 1 FROM projects_repositoryblob
+    WHERE repository_id = $1 AND kind = $3 AND state <> 'deleting' AND touched > now() - $4
+      AND blob_id = (SELECT id FROM projects_blob WHERE digest = $2 AND state <> 'deleting')
+    FOR KEY SHARE
+    """,
+)
+_SIZES = Statement(
+    "bigint, text[]",
+    """
+    SELECT blob.digest, coalesce(blob.size, 0) FROM projects_blob blob
+    WHERE blob.digest = ANY($2) AND blob.state = 'present' AND EXISTS (
+        SELECT 1 FROM projects_repositoryblob link
+        WHERE link.repository_id = $1 AND link.blob_id = blob.id AND link.kind = 'layer' AND link.state = 'present'
+    )
+    """,
+)
+# All in the order of their digests, so that two requests with the same blobs cannot wait for each other.
+_ADD_BLOBS = Statement(
+    "text[]",
+    """
+    INSERT INTO projects_blob (digest, state, created)
+    SELECT digest, 'announced', now() FROM unnest($1) AS digest ORDER BY digest COLLATE "C" ON CONFLICT DO NOTHING
+    """,
+)
+_LOCK_BLOBS = Statement(
+    "text[]", "SELECT id, digest, state FROM projects_blob WHERE digest = ANY($1) ORDER BY digest FOR NO KEY UPDATE"
+)
+_BLOBS_ARE_PRESENT = Statement(
+    "bigint[], bigint[]",
+    """
+    UPDATE projects_blob SET size = told.size, state = 'present' FROM unnest($1, $2) AS told (id, size)
+    WHERE projects_blob.id = told.id AND (projects_blob.size, state) IS DISTINCT FROM (told.size, 'present')
+    """,
+)
+_LINKS_ARE_PRESENT = Statement(
+    "bigint, bigint[], text",
+    """
+    INSERT INTO projects_repositoryblob AS link (repository_id, blob_id, kind, state, touched)
+    SELECT $1, id, $3, 'present', now() FROM unnest($2) WITH ORDINALITY AS given (id, place) ORDER BY place
+    ON CONFLICT (repository_id, blob_id, kind) DO UPDATE SET state = 'present' WHERE link.state = 'announced'
+    """,
+)
 
 
 def announce(*, repository: Repository, digest: str, kind: Kind = Kind.LAYER) -> None:
     """Say that an upload, mount or PUT of this digest is under way, so that nobody removes it meanwhile.
 
-    Waits for a removal under way; Unavailable when it takes too long.
+    Waits for a removal under way; Unavailable when it takes too long. What was said within a quarter of the grace
+    is not said again: a push asks for each blob two or three times.
     """
+    if _IS_FRESH.row(repository.pk, digest, kind.value, GRACE / 4):
+        return
     deadline = time.monotonic() + WAIT_SECONDS
     while not _announced(repository, digest, kind):
         if time.monotonic() > deadline:
@@ -67,18 +121,21 @@ def touch(*, repository_name: str, digest: str) -> bool:
 
 def record_present(*, repository: Repository, digest: str, size: int, kind: Kind = Kind.LAYER) -> None:
     """The registry told us that the repository has this blob, of this many bytes."""
+    record_all_present(repository=repository, sizes={digest: size}, kind=kind)
+
+
+def record_all_present(*, repository: Repository, sizes: Mapping[str, int], kind: Kind = Kind.LAYER) -> None:
+    """The registry told us that the repository has these blobs: digest → bytes."""
+    if not sizes:
+        return
+    digests = sorted(sizes)
     with transaction.atomic():
-        Blob.objects.bulk_create([Blob(digest=digest)], ignore_conflicts=True)
-        blob = Blob.objects.select_for_update(no_key=True).get(digest=digest)
-        if blob.state == Blob.State.DELETING:
-            return
-        if blob.size != size or blob.state != Blob.State.PRESENT:
-            Blob.objects.filter(pk=blob.pk).update(size=size, state=Blob.State.PRESENT)
-        link = RepositoryBlob(repository=repository, blob=blob, kind=kind)
-        RepositoryBlob.objects.bulk_create([link], ignore_conflicts=True)
-        RepositoryBlob.objects.filter(
-            repository=repository, blob=blob, kind=kind, state=RepositoryBlob.State.ANNOUNCED
-        ).update(state=RepositoryBlob.State.PRESENT)
+        _ADD_BLOBS.rows(digests)
+        locked = _LOCK_BLOBS.rows(digests)
+        kept = [(number, sizes[digest]) for number, digest, state in locked if state != Blob.State.DELETING]
+        numbers = [number for number, _ in kept]
+        _BLOBS_ARE_PRESENT.rows(numbers, [size for _, size in kept])
+        _LINKS_ARE_PRESENT.rows(repository.pk, numbers, kind.value)
 
 
 def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
@@ -87,15 +144,11 @@ def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
     What is only announced is asked of the registry, and remembered.
     """
     wanted = set(digests)
-    rows = RepositoryBlob.objects.filter(repository=repository, blob__digest__in=wanted, kind=Kind.LAYER)
-    present = rows.filter(state=RepositoryBlob.State.PRESENT, blob__state=Blob.State.PRESENT)
-    known = {link.blob.digest: link.blob.size or 0 for link in present.select_related("blob")}
-    for digest in wanted - known.keys():
-        size = client.blob_size(repository=repository.name, digest=digest)
-        if size is not None:
-            record_present(repository=repository, digest=digest, size=size)
-            known[digest] = size
-    return known
+    known: dict[str, int] = dict(_SIZES.rows(repository.pk, sorted(wanted)))
+    asked = {digest: client.blob_size(repository=repository.name, digest=digest) for digest in wanted - known.keys()}
+    told = {digest: size for digest, size in asked.items() if size is not None}
+    record_all_present(repository=repository, sizes=told)
+    return {**known, **told}
 
 
 def delete_blob(*, repository: Repository, digest: str) -> None:
@@ -172,24 +225,14 @@ def _finish_removal(link: RepositoryBlob) -> None:
 
 
 def _announced(repository: Repository, digest: str, kind: Kind) -> bool:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_ANNOUNCE, {"repository": repository.pk, "digest": digest, "kind": kind.value})
-        if cursor.fetchone() is None and not _retry_blob_race(repository, digest, kind):
+    wanted = (repository.pk, digest, kind.value)
+    with transaction.atomic():
+        # Two first announcements of one digest at once: the later one's INSERT found the blob's row, but its
+        # SELECT is older than that row. A second statement sees it.
+        if not _ANNOUNCE.row(*wanted) and not _ANNOUNCE.row(*wanted):
             return False
         # The new link holds the blob's row; whether its data are being removed can be asked only now.
-        blob = Blob.objects.get(digest=digest)
-        if blob.state == Blob.State.DELETING:
+        if _IS_DELETING.row(digest) != (False,):
             transaction.set_rollback(True)
             return False
     return True
-
-
-def _retry_blob_race(repository: Repository, digest: str, kind: Kind) -> bool:
-    """Whether the link is usable although the statement returned nothing.
-
-    Two first announcements of one digest at once: the later one's INSERT found the blob's row, but its
-    SELECT is older than that row. A second statement sees it.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_ANNOUNCE, {"repository": repository.pk, "digest": digest, "kind": kind.value})
-        return cursor.fetchone() is not None

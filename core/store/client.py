@@ -7,7 +7,11 @@ StoreUnavailable when it does not answer or fails, else what each function says.
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
@@ -88,7 +92,7 @@ def _request(
 ) -> requests.Response:
     headers = {
         **options.pop("headers", {}),
-        "Authorization": f"Bearer {signing.sign_for_store(repository, *actions)}",
+        "Authorization": f"Bearer {_token(repository, *actions)}",
     }
     try:
         response = _session().request(
@@ -127,8 +131,26 @@ def _session() -> requests.Session:
     if session is None:
         session = _local.session = requests.Session()
         session.trust_env = False
-        session.mount("http+unix://", UnixAdapter())  # type: ignore[no-untyped-call]
+        session.mount("http+unix://", _KeepingUnixAdapter())  # type: ignore[no-untyped-call]
     return session
+
+
+class _KeepingUnixAdapter(UnixAdapter):
+    """Keeps its connection: the library's own has a pool for each URL, so that it connects for every request."""
+
+    def get_connection(self, url: str | bytes, proxies: Mapping[str, str] | None = None) -> Any:
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(str(url)))
+        return super().get_connection(origin, proxies)  # type: ignore[no-untyped-call]
+
+
+def _token(repository: str, *actions: str) -> str:
+    """A token of core's own; the same one for a minute, since a push needs a dozen and signing takes its time."""
+    return _token_of(int(time.time()) // 60, repository, *actions)
+
+
+@lru_cache(maxsize=1024)
+def _token_of(minute: int, repository: str, *actions: str) -> str:
+    return signing.sign_for_store(repository, *actions)
 
 
 def _url(path: str) -> str:

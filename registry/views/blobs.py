@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
-from django.utils import timezone
 
 from core import errors
+from core.oci import RepositoryName
 from core.store import client
 from projects import links, repositories
-from projects.models import Blob, Repository, RepositoryBlob
+from projects.models import Repository
 from registry import handover
 from registry.blob_lookup import look_up
 from registry.operation import Operation
@@ -17,7 +17,7 @@ from registry.operation import Operation
 def head(operation: Operation) -> HttpResponse:
     """200 with the size when the repository has the blob. A client that may push counts on it afterwards."""
     digest = operation.digest
-    size = _size(operation, digest) if operation.reaches_blob(digest) else None
+    size = _size(operation, operation.name, digest) if operation.name and operation.reaches_blob(digest) else None
     if size is None:
         raise errors.BlobUnknown(detail=digest)
     response = HttpResponse(content_type="application/octet-stream")
@@ -47,26 +47,23 @@ def delete(operation: Operation) -> HttpResponse:
     return HttpResponse(status=202)
 
 
-def _size(operation: Operation, digest: str) -> int | None:
+def _size(operation: Operation, name: RepositoryName, digest: str) -> int | None:
     may_push = operation.may("push")
-    known = look_up(operation.name, digest) if operation.name else None
-    if known and operation.is_for(known.project_id) and not (may_push and known.is_due):
-        return known.size
+    known = look_up(name, digest)
+    if known and operation.is_for(known.project_id):
+        if known.is_being_removed:
+            return None
+        if known.is_present:
+            # When it is claimed for removal in this very moment, it is not here.
+            is_kept = not (may_push and known.is_due) or links.touch(repository_name=str(name), digest=digest)
+            return known.size if is_kept else None
+    return _ask_registry(operation, digest, may_push)
+
+
+def _ask_registry(operation: Operation, digest: str, may_push: bool) -> int | None:
     repository = _repository(operation, may_push)
     if repository is None:
         return None
-    link = (
-        RepositoryBlob.objects.filter(repository=repository, blob__digest=digest, kind=RepositoryBlob.Kind.LAYER)
-        .select_related("blob")
-        .first()
-    )
-    if link is not None and RepositoryBlob.State.DELETING in (link.state, link.blob.state):
-        return None
-    if link is not None and link.state == RepositoryBlob.State.PRESENT and link.blob.state == Blob.State.PRESENT:
-        if may_push and link.touched < timezone.now() - links.GRACE / 4:
-            # Claimed for removal in this very moment: then it is not here.
-            return link.blob.size if links.touch(repository_name=repository.name, digest=digest) else None
-        return link.blob.size
     if may_push:
         links.announce(repository=repository, digest=digest)
     size = client.blob_size(repository=repository.name, digest=digest)

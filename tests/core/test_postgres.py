@@ -56,10 +56,15 @@ def test_a_prepared_statement_survives_its_connection() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_inside_a_transaction_a_lost_connection_is_an_error() -> None:
     """What the transaction did before is lost with it: going on would tear it in two."""
-    with pytest.raises(OperationalError), transaction.atomic():
-        ANSWER.row(1)
-        end_our_connection()
-        ANSWER.row(2)
+
+    def two_steps() -> None:
+        with transaction.atomic():
+            ANSWER.row(1)
+            end_our_connection()
+            ANSWER.row(2)
+
+    with pytest.raises(OperationalError):
+        two_steps()
 
 
 @pytest.mark.django_db
@@ -92,4 +97,5 @@ def test_a_pull_by_tag_looks_at_one_row_of_each_table_also_without_statistics(te
 def most_rows(node: dict[str, Any]) -> int:
     """The most rows that any step of a plan read or threw away."""
     read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-    return max([read, node.get("Rows Removed by Join Filter", 0), *map(most_rows, node.get("Plans", []))])
+    rows: list[int] = [read, node.get("Rows Removed by Join Filter", 0), *map(most_rows, node.get("Plans", []))]
+    return max(rows)
