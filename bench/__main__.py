@@ -17,7 +17,7 @@ from bench.report import Pair, Result
 
 RESULTS = Path(__file__).parent / "results"
 FULL = Effort(seconds=5, images=10, big_blobs=8)
-QUICK = Effort(seconds=1, images=3, big_blobs=8)
+QUICK = Effort(seconds=1, images=10, big_blobs=8)
 
 
 def main() -> int:

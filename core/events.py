@@ -6,6 +6,7 @@ belong into the same transaction (audit). Everything else hears of it from the o
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +14,12 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import connection
 
-from core.models import Outbox
+from core.postgres.prepared import Statement
+
+_OUTBOX = Statement(
+    "text, jsonb",
+    "INSERT INTO core_outbox (topic, payload, occurred, attempts) VALUES ($1, $2, clock_timestamp(), 0)",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +67,7 @@ def emit(event: Event) -> None:
     """State that something happened; to be called inside the transaction that makes it true."""
     if not connection.in_atomic_block:
         raise RuntimeError(f"{event.topic} must be emitted inside the transaction that makes it true")
-    Outbox.objects.create(topic=event.topic, payload=event.payload())
+    _OUTBOX.rows(event.topic, json.dumps(event.payload()))
     for kind in type(event).__mro__:
         for handler in _handlers.get(kind, ()):
             handler(event)

@@ -20,11 +20,12 @@ from django.utils import timezone
 from core import configuration, errors, oci
 from core.events import emit
 from core.oci import Descriptor
+from core.postgres.prepared import Statement
 from core.store import client
 from projects import links, manifest_repair, quotas, tags
 from projects.events import ArtifactDeleted, ArtifactPushed
 from projects.kinds import accessory_kind, artifact_kind
-from projects.models import Accessory, Artifact, Blob, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
+from projects.models import Accessory, Artifact, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
 from rbac.access import Actor
 
 Kind = Reference.Kind
@@ -33,6 +34,28 @@ log = structlog.get_logger(__name__)
 # Longer than the longest request can live, with a margin: an attempt that sleeps longer finds its rows gone.
 PENDING_LIFETIME = timedelta(hours=1)
 CONFIG_MOST_BYTES = 1024 * 1024
+
+_HOLD_PROJECT = Statement("bigint", "SELECT true FROM projects_project WHERE id = $1 AND deleted IS NULL FOR KEY SHARE")
+_HOLD_REPOSITORY = Statement("bigint", "SELECT deleted IS NULL FROM projects_repository WHERE id = $1 FOR KEY SHARE")
+_HAS_REFERENCES = Statement("bigint", "SELECT EXISTS (SELECT 1 FROM projects_reference WHERE artifact_id = $1)")
+_MAKE_LIVE = Statement(
+    "bigint, uuid",
+    """
+    UPDATE projects_reference SET artifact_id = $1, attempt = NULL, expires = NULL
+    WHERE attempt = $2 AND artifact_id IS NULL RETURNING id
+    """,
+)
+_OWN_LINK_IS_PRESENT = Statement(
+    "bigint, text",
+    """
+    WITH own AS (
+        UPDATE projects_blob SET state = 'present', size = (SELECT size FROM projects_manifest WHERE digest = $2)
+        WHERE digest = $2 AND state = 'announced'
+    )
+    UPDATE projects_repositoryblob SET state = 'present', touched = now()
+    WHERE repository_id = $1 AND blob_id = (SELECT id FROM projects_blob WHERE digest = $2) AND kind = 'manifest'
+    """,
+)
 
 
 @dataclass(frozen=True)
@@ -212,18 +235,13 @@ def _record(
 
 def _hold_project(project: Project) -> None:
     """Lock the project against deletion; ProjectUnknown when it is gone."""
-    held = Project.objects.raw(
-        "SELECT id FROM projects_project WHERE id = %s AND deleted IS NULL FOR KEY SHARE", [project.pk]
-    )
-    if not list(held):
+    if not _HOLD_PROJECT.row(project.pk):
         raise errors.ProjectUnknown(f"project {project.name} was deleted meanwhile")
 
 
 def _revive(repository: Repository) -> None:
     """Lock the repository against deletion, and make it live."""
-    statement = "SELECT id, deleted FROM projects_repository WHERE id = %s FOR KEY SHARE"
-    row = Repository.objects.raw(statement, [repository.pk])[0]
-    if row.deleted is not None:
+    if _HOLD_REPOSITORY.row(repository.pk) != (True,):
         Repository.objects.filter(pk=repository.pk, deleted__isnull=False).update(
             deleted=None, created=timezone.now(), updated=timezone.now()
         )
@@ -301,19 +319,13 @@ def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[s
 def _make_live(artifact: Artifact, attempt: uuid.UUID, expected: int, is_new: bool) -> None:
     """Turn the attempt's pending rows live, or drop them when the artifact has its own already."""
     pending = Reference.objects.pending().filter(attempt=attempt)
-    if is_new and not artifact.references.exists():
-        changed = pending.update(artifact=artifact, attempt=None, expires=None)
+    if is_new and _HAS_REFERENCES.row(artifact.pk) == (False,):
+        changed = len(_MAKE_LIVE.rows(artifact.pk, str(attempt)))
     else:
         changed = pending.delete()[0]
     if changed != expected:
         raise errors.Unavailable("The push took too long and was given up; push again.")
-    links_of_it = RepositoryBlob.objects.filter(
-        repository_id=artifact.repository_id, blob__digest=artifact.digest, kind=RepositoryBlob.Kind.MANIFEST
-    )
-    links_of_it.update(state=RepositoryBlob.State.PRESENT, touched=timezone.now())
-    Blob.objects.filter(digest=artifact.digest, state=Blob.State.ANNOUNCED).update(
-        state=Blob.State.PRESENT, size=artifact.manifest.size
-    )
+    _OWN_LINK_IS_PRESENT.rows(artifact.repository_id, artifact.digest)
 
 
 def _save_accessory(artifact: Artifact, manifest: oci.Manifest, tag: str | None) -> None:

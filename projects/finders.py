@@ -8,6 +8,7 @@ from projects.models import Project, Quota, Repository
 project_named = Finder(Project, "text", "name = $1 AND deleted IS NULL").one
 projects_named = Finder(Project, "text[]", "name = ANY($1) AND deleted IS NULL").all
 quota_of = Finder(Quota, "bigint", "project_id = $1").one
+locked_quota_of = Finder(Quota, "bigint", "project_id = $1 FOR UPDATE").one
 _repository_of = Finder(Repository, "bigint, text", "project_id = $1 AND name = $2").one
 
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import structlog
 
 from core.events import Event, on
-from projects.models import AuditLog
+from core.postgres.prepared import Statement
+
+_AUDIT = Statement(
+    "text, text, text, text, bigint, text, text",
+    """
+    INSERT INTO audit_log (username, operation, resource_type, resource, project_id, address, request_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    """,
+)
 
 
 @on(Event)
 def write_audit_row(event: Event) -> None:
     context = structlog.contextvars.get_contextvars()
-    AuditLog.objects.create(
-        username=event.actor,
-        operation=event.operation,
-        resource_type=event.resource_type,
-        resource=event.resource[:1024],
-        project_id=event.project_id,
-        address=context.get("ip") or "",
-        request_id=context.get("request_id") or "",
+    _AUDIT.rows(
+        event.actor,
+        event.operation,
+        event.resource_type,
+        event.resource[:1024],
+        event.project_id,
+        context.get("ip") or "",
+        context.get("request_id") or "",
     )

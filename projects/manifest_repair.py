@@ -15,23 +15,26 @@ import structlog
 from django.db import connections
 
 from core import errors, oci
+from core.postgres.prepared import Statement
 from core.store import client, files
-from projects.models import Reference, Repository
+from projects.models import Repository
 
 log = structlog.get_logger(__name__)
 # The other attempt may still be writing.
 SETTLE_SECONDS = 1.0
+_OTHER_ATTEMPTS = Statement(
+    "text, uuid",
+    """
+    SELECT EXISTS (
+        SELECT 1 FROM projects_reference WHERE digest = $1 AND kind = 'self' AND artifact_id IS NULL AND attempt <> $2
+    )
+    """,
+)
 
 
 def store(*, repository: Repository, manifest: oci.Manifest, attempt: uuid.UUID) -> None:
     """PUT by digest; afterwards the registry has exactly these bytes, or this raises."""
-    others = (
-        Reference.objects.pending()
-        .filter(digest=manifest.digest, kind=Reference.Kind.SELF)
-        .exclude(attempt=attempt)
-        .exists()
-    )
-    if not others:
+    if _OTHER_ATTEMPTS.row(manifest.digest, str(attempt)) == (False,):
         _put(repository, manifest)
     elif not _put_and_read_back(repository, manifest):
         time.sleep(SETTLE_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import connection
 
 from core import errors
+from core.postgres.prepared import Statement
 from projects import finders
 from projects.models import Artifact, Project, Quota
 
@@ -32,6 +33,7 @@ WHERE NOT EXISTS (
       AND repository.project_id = %(project)s AND other.artifact_id <> %(artifact)s
 )
 """
+_SAVE = Statement("bigint, bigint", "UPDATE projects_quota SET used = $2, updated = now() WHERE id = $1")
 
 
 def charge(*, project: Project, artifact: Artifact) -> None:
@@ -93,7 +95,7 @@ def _own_bytes(project: Project, artifact: Artifact) -> int:
 
 
 def _locked(project: Project) -> Quota:
-    quota = Quota.objects.select_for_update().filter(project=project).first()
+    quota = finders.locked_quota_of(project.pk)
     if quota is None:
         Quota.objects.bulk_create([Quota(project=project)], ignore_conflicts=True)
         quota = Quota.objects.select_for_update().get(project=project)
@@ -103,4 +105,4 @@ def _locked(project: Project) -> Quota:
 def _save(quota: Quota, used: int) -> None:
     if quota.used != used:
         quota.used = used
-        quota.save(update_fields=["used", "updated"])
+        _SAVE.rows(quota.pk, used)

@@ -7,9 +7,20 @@ from django.utils import timezone
 
 from core import errors, oci
 from core.events import emit
+from core.postgres.prepared import Statement
 from projects.events import TagCreated, TagDeleted
 from projects.models import Artifact, Project, Repository, Tag
 from rbac.access import Actor
+
+_MOVE = Statement(
+    "bigint, bigint, text",
+    """
+    INSERT INTO projects_tag (repository_id, artifact_id, name, pushed) VALUES ($1, $2, $3, clock_timestamp())
+    ON CONFLICT (repository_id, name) WHERE deleted IS NULL
+    DO UPDATE SET artifact_id = excluded.artifact_id, pushed = excluded.pushed
+    RETURNING id, pushed, pulled
+    """,
+)
 
 
 def create(*, artifact: Artifact, name: str, actor: Actor) -> Tag:
@@ -42,12 +53,11 @@ def move(*, repository: Repository, name: str, artifact: Artifact) -> Tag:
 
     The tag's row is locked when this returns.
     """
-    Tag.objects.bulk_create([Tag(repository=repository, artifact=artifact, name=name)], ignore_conflicts=True)
-    tag = Tag.objects.live().select_for_update(of=("self",)).get(repository=repository, name=name)
-    tag.artifact = artifact
-    tag.pushed = timezone.now()
-    tag.save(update_fields=["artifact", "pushed"])
-    return tag
+    row = _MOVE.row(repository.pk, artifact.pk, name)
+    if row is None:
+        raise RuntimeError(f"tag {name} was neither made nor moved")
+    number, pushed, pulled = row
+    return Tag(id=number, repository=repository, artifact=artifact, name=name, pushed=pushed, pulled=pulled)
 
 
 def delete(*, tag: Tag, actor: Actor) -> None:

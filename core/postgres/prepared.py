@@ -9,7 +9,7 @@ import itertools
 import weakref
 from typing import Any, Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, models
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections, models
 from django.db.backends.utils import CursorWrapper
 
 M = TypeVar("M", bound=models.Model)
@@ -37,12 +37,14 @@ class Statement:
         try:
             return self._ask(arguments)
         except (OperationalError, InterfaceError):
+            connection = connections[DEFAULT_DB_ALIAS]
             if connection.in_atomic_block:
                 raise
             connection.close()
             return self._ask(arguments)
 
     def _ask(self, arguments: Row) -> list[Row]:
+        connection = connections[DEFAULT_DB_ALIAS]
         connection.ensure_connection()
         raw = connection.connection
         # Django's wrapper, but not its cursor: a statement is no use in the log of composed queries.
@@ -80,5 +82,5 @@ class Finder(Generic[M]):
     def _instance(self, row: Row) -> M:
         values = list(row)
         for place, field in self._converters:
-            values[place] = field.from_db_value(values[place], None, connection)
-        return self._model.from_db(connection.alias, self._names, values)
+            values[place] = field.from_db_value(values[place], None, connections[DEFAULT_DB_ALIAS])
+        return self._model.from_db(DEFAULT_DB_ALIAS, self._names, values)

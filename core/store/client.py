@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
+from requests.structures import CaseInsensitiveDict
 from requests_unixsocket.adapters import UnixAdapter
 
 from core import errors, oci
@@ -88,26 +89,36 @@ def _deleted(response: requests.Response) -> bool:
 
 
 def _request(
-    method: str, repository: str, path: str, *actions: str, tolerate_500: bool = False, **options: Any
+    method: str,
+    repository: str,
+    path: str,
+    *actions: str,
+    headers: Mapping[str, str] | None = None,
+    data: bytes | None = None,
+    tolerate_500: bool = False,
 ) -> requests.Response:
     headers = {
-        **options.pop("headers", {}),
+        **(headers or {}),
         "Authorization": f"Bearer {_token(repository, *actions)}",
     }
     try:
-        response = _session().request(
-            method,
-            _url(f"/v2/{repository}/{path}"),
-            headers=headers,
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            **options,
-        )
+        response = _send(method, _url(f"/v2/{repository}/{path}"), headers, data)
     except requests.RequestException as error:
         raise errors.StoreUnavailable from error
     if response.status_code >= 500 and not tolerate_500:
         raise errors.StoreFull if "no space left" in response.text else errors.StoreUnavailable
     return response
+
+
+def _send(method: str, url: str, headers: Mapping[str, str], data: bytes | None) -> requests.Response:
+    """One request past what a session does besides: cookies, redirects and the environment are none of the registry's.
+
+    A push needs a dozen, and half their time went there.
+    """
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = method, url, data
+    request.headers = CaseInsensitiveDict({**headers, **({} if data is None else {"Content-Length": str(len(data))})})
+    return _session().get_adapter(url).send(request, timeout=TIMEOUT)
 
 
 def _refusal(response: requests.Response) -> errors.Refusal:
