@@ -1,14 +1,18 @@
-"""Pull accounting: a pull writes to Redis, a job folds that into Postgres (invariant I4).
+"""Pull accounting: a pull writes to memory, a thread hands that to Redis, a job folds it into Postgres (invariant I4).
 
-While Redis is away a process keeps its pulls, and since when, in memory and hands both over later. Times that
-nobody could count are recorded as gaps: what lies in a gap counts as pulled at its end, so that a lost Redis
-never makes "not pulled for 90 days" delete what is in use.
+A pull does not wait for Redis. What a process holds is handed over within a second, and before the first of it is
+held, Redis is told that this process holds something: should the process be killed, that mark stays behind and
+becomes a gap. While Redis is away the process keeps its pulls, and since when, and hands both over later. Times that
+nobody could count are recorded as gaps: what lies in a gap counts as pulled at its end, so that neither a lost Redis
+nor a killed process ever makes "not pulled for 90 days" delete what is in use.
 """
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +34,14 @@ MARKER = "wharf:pulls:marker"
 FOLD_EVERY = timedelta(minutes=1)
 # Later than this, a fold may have missed what a dead process held in memory.
 FOLD_LATE = 5 * FOLD_EVERY
+HOLDERS = "wharf:pulls:holders"
+"""Who holds pulls in memory → the second, by Redis's clock, when it last handed over or began to hold."""
+HAND_OVER_EVERY = 0.25
+# A living process renews its mark several times a second; with a margin for one that is starved or stopped.
+HOLDER_LATE = timedelta(seconds=30)
+# What a mark's time may be later than the first pull that it stands for: a turn of the thread, and Redis's time limit.
+MARK_MARGIN = timedelta(seconds=5)
+_MARK = "return redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1])"
 _KEPT_MOST = 100_000
 
 
@@ -39,38 +51,110 @@ class _Kept:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.since: float | None = None
+        """When Redis stopped answering, or the memory was full."""
+        self.holder = ""
+        """The name under which Redis knows that something is held here; empty when it does not know."""
         self.artifacts: dict[int, int] = {}
         self.tags: dict[int, int] = {}
         self.counts: Counter[int] = Counter()
 
+    def add(self, artifact_id: int, tag_id: int | None, now: int, number: int) -> None:
+        if len(self.artifacts) >= _KEPT_MOST and artifact_id not in self.artifacts:
+            self.since = self.since or time.time()
+            return
+        self.artifacts[artifact_id] = max(now, self.artifacts.get(artifact_id, 0))
+        self.counts[artifact_id] += number
+        if tag_id:
+            self.tags[tag_id] = max(now, self.tags.get(tag_id, 0))
+
+    def take(self) -> tuple[dict[int, int], dict[int, int], Counter[int]]:
+        taken = self.artifacts, self.tags, self.counts
+        self.artifacts, self.tags, self.counts = {}, {}, Counter()
+        return taken
+
 
 _kept = _Kept()
+_handing_over = threading.Lock()
+_starting = threading.Lock()
+_noted = threading.Event()
+_thread: threading.Thread | None = None
 
 
 def note(*, artifact_id: int, tag_id: int | None, count: bool) -> None:
     """An artifact was pulled just now, by a tag or by digest; `count` is False for a HEAD."""
-    now = int(time.time())
-    try:
-        if _kept.since is not None:
-            _hand_over()
-        redis.ask(lambda r: _write(r, {artifact_id: now}, {tag_id: now} if tag_id else {}, {artifact_id: int(count)}))
-    except redis.Away:
-        _keep(artifact_id, tag_id, now, count)
+    kept = _kept
+    with kept.lock:
+        if not kept.holder and kept.since is None:
+            _mark(kept)
+        kept.add(artifact_id, tag_id, int(time.time()), int(count))
+    _wake()
+
+
+def hand_over() -> None:
+    """Give Redis what this process holds; Away when it does not answer, and then everything is kept."""
+    kept = _kept
+    with _handing_over:
+        with kept.lock:
+            taken, since, holder = kept.take(), kept.since, kept.holder or _new_holder()
+        if not taken[0] and since is None:
+            _unmark(kept)
+            return
+        try:
+            redis.ask(lambda r: _write(r, taken, since, holder))
+        except redis.Away:
+            with kept.lock:
+                _put_back(kept, taken)
+            raise
+        with kept.lock:
+            kept.holder = holder
+            if kept.since == since:
+                kept.since = None
 
 
 def fold() -> int:
     """Move what Redis gathered into Postgres, record gaps, and return how many artifacts were touched."""
+    hand_over()
     gathered = redis.ask(_take)
     with transaction.atomic():
         _record_gaps(gathered)
         _apply(gathered)
     redis.ask(lambda r: r.delete(*(_taken(key) for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS, GAPS))))
+    if gathered[HOLDERS]:
+        redis.ask(lambda r: r.hdel(HOLDERS, *gathered[HOLDERS]))
     return len(gathered[ARTIFACT_TIMES])
 
 
 # --- the pulling side ---------------------------------------------------------------------------------------
-def _write(r: redis.Client, artifacts: dict[int, int], tags: dict[int, int], counts: dict[int, int]) -> None:
-    pipeline = r.pipeline(transaction=False)
+def _mark(kept: _Kept) -> None:
+    """Let Redis know that something is held here, before it is."""
+    holder = _new_holder()
+    try:
+        redis.ask(lambda r: r.eval(_MARK, 1, HOLDERS, holder))
+        kept.holder = holder
+    except redis.Away:
+        kept.since = time.time()
+
+
+def _unmark(kept: _Kept) -> None:
+    """Nothing is held any more. A mark of its own for each time, so that taking one away cannot hit the next."""
+    with kept.lock:
+        if kept.artifacts or not kept.holder:
+            return
+        holder, kept.holder = kept.holder, ""
+    redis.ask(lambda r: r.hdel(HOLDERS, holder))
+
+
+def _new_holder() -> str:
+    return uuid.uuid4().hex
+
+
+def _write(
+    r: redis.Client, taken: tuple[dict[int, int], dict[int, int], Counter[int]], since: float | None, holder: str
+) -> None:
+    artifacts, tags, counts = taken
+    pipeline = r.pipeline()
+    if since is not None:
+        pipeline.sadd(GAPS, f"{since}:{time.time()}")
     if artifacts:
         pipeline.hset(ARTIFACT_TIMES, mapping={str(pk): at for pk, at in artifacts.items()})
     if tags:
@@ -78,31 +162,49 @@ def _write(r: redis.Client, artifacts: dict[int, int], tags: dict[int, int], cou
     for pk, number in counts.items():
         if number:
             pipeline.hincrby(COUNTS, str(pk), number)
+    # For what was noted meanwhile.
+    pipeline.eval(_MARK, 1, HOLDERS, holder)
     pipeline.execute()
 
 
-def _keep(artifact_id: int, tag_id: int | None, now: int, count: bool) -> None:
-    with _kept.lock:
-        if _kept.since is None:
-            _kept.since = time.time()
-        if len(_kept.artifacts) < _KEPT_MOST:
-            _kept.artifacts[artifact_id] = now
-            _kept.counts[artifact_id] += int(count)
-            if tag_id:
-                _kept.tags[tag_id] = now
+def _put_back(kept: _Kept, taken: tuple[dict[int, int], dict[int, int], Counter[int]]) -> None:
+    artifacts, tags, counts = taken
+    if kept.since is None:
+        kept.since = min(artifacts.values(), default=time.time())
+    for artifact_id, at in artifacts.items():
+        kept.add(artifact_id, None, at, counts[artifact_id])
+    for tag_id, at in tags.items():
+        kept.tags[tag_id] = max(at, kept.tags.get(tag_id, 0))
 
 
-def _hand_over() -> None:
-    """Give Redis what was kept while it was away; Away while it still is."""
-    with _kept.lock:
-        since = _kept.since
-        if since is None:
-            return
-        gap = f"{since}:{time.time()}"
-        redis.ask(lambda r: r.sadd(GAPS, gap))
-        redis.ask(lambda r: _write(r, _kept.artifacts, _kept.tags, dict(_kept.counts)))
-        _kept.since = None
-        _kept.artifacts, _kept.tags, _kept.counts = {}, {}, Counter()
+def _wake() -> None:
+    """Let the thread know that there is work; it is started when a process notes its first pull."""
+    global _thread
+    if _thread is None or not _thread.is_alive():
+        with _starting:
+            if _thread is None or not _thread.is_alive():
+                _thread = threading.Thread(target=_hand_over_forever, name="pulls", daemon=True)
+                _thread.start()
+                atexit.register(_hand_over_quietly)
+    if not _noted.is_set():
+        _noted.set()
+
+
+def _hand_over_forever() -> None:
+    while _noted.wait():
+        _noted.clear()
+        time.sleep(HAND_OVER_EVERY)
+        _hand_over_quietly()
+        if _kept.holder or _kept.since is not None:
+            _noted.set()
+
+
+def _hand_over_quietly() -> None:
+    try:
+        hand_over()
+    except redis.Away:
+        # Everything is kept, and the pause before Redis is asked again is `core.redis`'s.
+        return
 
 
 # --- the folding side ----------------------------------------------------------------------------------------
@@ -114,6 +216,8 @@ def _take(r: redis.Client) -> dict[str, dict[str, str]]:
     gathered = {key: r.hgetall(_taken(key)) for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS)}
     gathered[GAPS] = dict.fromkeys(r.smembers(_taken(GAPS)), "")
     gathered[MARKER] = {"set": r.set(MARKER, "1", get=True) or ""}
+    late = r.time()[0] - HOLDER_LATE.total_seconds()
+    gathered[HOLDERS] = {holder: at for holder, at in r.hgetall(HOLDERS).items() if int(at) < late}
     return gathered
 
 
@@ -134,6 +238,8 @@ def _record_gaps(gathered: dict[str, dict[str, str]]) -> None:
     for gap in gathered[GAPS]:
         started, ended = (datetime.fromtimestamp(float(second), UTC) for second in gap.split(":"))
         _record_gap(started, ended, "Redis did not answer")
+    for at in gathered[HOLDERS].values():
+        _record_gap(datetime.fromtimestamp(int(at), UTC) - MARK_MARGIN, now, "a process died with pulls in its memory")
     last.folded = now
     last.save()
 

@@ -17,8 +17,10 @@ from tests import factories
 def clean_memory() -> Iterator[None]:
     """Nothing remembered by an earlier test."""
     redis._away_until = 0.0
-    redis.ask(lambda r: r.flushdb())
     pulls._kept = pulls._Kept()
+    # Not while the thread of pulls hands over what an earlier test pulled.
+    with pulls._handing_over:
+        redis.ask(lambda r: r.flushdb())
     configuration.forget()
     yield
     configuration.forget()

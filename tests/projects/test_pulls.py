@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -102,3 +105,48 @@ def test_a_fold_that_died_is_finished_by_the_next(artifact: Artifact, monkeypatc
             pulls.fold()
     pulls.fold()
     assert Repository.objects.get(pk=artifact.repository_id).pull_count == 1
+
+
+def test_pulls_wait_for_redis_only_when_nothing_is_held(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    # The thread asks too, but not now.
+    with pulls._handing_over, monkeypatch.context() as patched:
+        patched.setattr(redis, "ask", asked.append)
+        for _ in range(3):
+            pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    assert len(asked) == 1
+
+
+def test_what_is_held_reaches_redis_by_itself(artifact: Artifact) -> None:
+    pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    deadline = time.monotonic() + 30
+    while redis.ask(lambda r: r.hget(pulls.COUNTS, str(artifact.pk))) != "1":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_process_that_holds_nothing_leaves_no_mark(artifact: Artifact) -> None:
+    pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    assert redis.ask(lambda r: r.hlen(pulls.HOLDERS)) == 1
+    pulls.hand_over()
+    pulls.hand_over()
+    assert redis.ask(lambda r: r.hlen(pulls.HOLDERS)) == 0
+
+
+def test_a_killed_process_leaves_a_gap(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulls.fold()
+    child = os.fork()
+    if child == 0:
+        pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    before = timezone.now()
+    pulls.fold()
+    assert not PullGap.objects.exists(), "it may be alive"
+    monkeypatch.setattr(pulls, "HOLDER_LATE", timedelta(seconds=-10))
+    pulls.fold()
+    gap = PullGap.objects.get()
+    assert gap.reason == "a process died with pulls in its memory"
+    assert gap.started < before < gap.ended
+    pulls.fold()
+    assert PullGap.objects.count() == 1
