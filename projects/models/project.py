@@ -18,15 +18,17 @@ TagScope = list[dict[str, Any]]
 """`[{"repository": glob, "tags": [glob, …]}, …]`, repositories named without their project."""
 
 # Asked for every token.
-_ROLES = Statement(
-    "bigint, bigint",
-    """
-    SELECT role FROM projects_member WHERE project_id = $1 AND user_id = $2 AND tag_scope IS NULL
+_MEMBERSHIPS = """
+    SELECT role, tag_scope FROM projects_member WHERE project_id = $1 AND user_id = $2
     UNION ALL
-    SELECT member.role FROM rbac_user_groups belongs
+    SELECT member.role, member.tag_scope FROM rbac_user_groups belongs
     JOIN projects_member member ON member.group_id = belongs.group_id AND member.project_id = $1
-    WHERE belongs.user_id = $2 AND member.tag_scope IS NULL
-    """,
+    WHERE belongs.user_id = $2
+"""
+_ROLES = Statement("bigint, bigint", f"SELECT role FROM ({_MEMBERSHIPS}) mine WHERE tag_scope IS NULL")  # noqa: S608
+_HAS_TAGS = Statement(
+    "bigint, bigint",
+    f"SELECT EXISTS (SELECT 1 FROM ({_MEMBERSHIPS}) mine WHERE tag_scope IS NOT NULL)",  # noqa: S608
 )
 
 
@@ -90,4 +92,4 @@ class Project(models.Model):
 
     def has_tags_for(self, user: User) -> bool:
         """Whether a user is a guest here who is limited to some tags."""
-        return self.members.of(user).filter(tag_scope__isnull=False).exists()
+        return _HAS_TAGS.row(self.pk, user.pk) == (True,)
