@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from rbac import roles
@@ -62,20 +63,28 @@ def permissions_in(actor: Actor, project: Place) -> list[tuple[str, str]]:
 
 def with_known_roles(project: Place, actor: Actor) -> Place:
     """The project with its roles asked for once, for who has many questions about one actor."""
-    if not isinstance(actor, User):
-        return _Known(project.name, project.public)
-    return _Known(project.name, project.public, tuple(project.roles_of(actor)), project.has_tags_for(actor))
+    return _Known(project.name, project.public, project, actor) if isinstance(actor, User) else project
 
 
 @dataclass
 class _Known:
+    """A place that remembers what it was told about one user; what nobody asks is not looked up."""
+
     name: str
     public: bool
-    roles: tuple[Role, ...] = ()
-    has_tags: bool = False
+    place: Place
+    user: User
 
     def roles_of(self, user: User) -> Iterable[Role]:
-        return self.roles
+        return self._roles
 
     def has_tags_for(self, user: User) -> bool:
-        return self.has_tags
+        return self._has_tags
+
+    @cached_property
+    def _roles(self) -> tuple[Role, ...]:
+        return tuple(self.place.roles_of(self.user))
+
+    @cached_property
+    def _has_tags(self) -> bool:
+        return self.place.has_tags_for(self.user)
