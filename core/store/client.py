@@ -118,7 +118,10 @@ def _send(method: str, url: str, headers: Mapping[str, str], data: bytes | None)
     request = requests.PreparedRequest()
     request.method, request.url, request.body = method, url, data
     request.headers = CaseInsensitiveDict({**headers, **({} if data is None else {"Content-Length": str(len(data))})})
-    return _session().get_adapter(url).send(request, timeout=TIMEOUT)
+    response = _session().get_adapter(url).send(request, timeout=TIMEOUT)
+    # Read here, so that the connection can be kept.
+    _ = response.content
+    return response
 
 
 def _refusal(response: requests.Response) -> errors.Refusal:
