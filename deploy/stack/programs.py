@@ -1,17 +1,16 @@
-"""The programs of the platform: what each runs, and the configuration files they read."""
+"""The programs of the platform: what each runs, and the configuration files they read on this machine."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
 
+from deploy import configuration
 from deploy.stack import postgres
 from deploy.stack.layout import Layout, read_private
 from deploy.stack.settings import Settings
 
-TEMPLATES = Path(__file__).resolve().parents[1]
 # In the order they are started. The first three hold data and are there before the database is migrated.
 STORES = ("postgres", "redis", "registry")
 APPLICATION = ("core", "worker", "beat", "nginx")
@@ -40,20 +39,27 @@ class Program:
 
 def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
     """Path → text of every file that is rendered for this machine."""
-    values = {
-        "var": str(layout.var),
-        "run": str(layout.run),
-        "app": str(layout.app),
-        "port": str(settings.port),
-        "listen_ipv6": f"listen [::]:{settings.port} ipv6only=on;" if Path("/proc/net/if_inet6").exists() else "",
-        "external_url": settings.external_url,
-        "secrets": str(layout.secrets),
-        "http_secret": read_private(layout.secrets / "registry-http-secret").strip(),
-    }
+    run = layout.run
     return {
-        layout.etc / "nginx.conf": _render("nginx/nginx.conf", values),
-        layout.etc / "registry.yml": _render("registry/config.yml", values),
-        layout.etc / "redis.conf": _render("redis/redis.conf", values),
+        layout.etc / "nginx.conf": configuration.nginx(
+            core=[f"unix:{run}/core.sock"],
+            registry=f"unix:{run}/registry.sock",
+            listen=_listen(settings.port),
+            pid=run / "nginx.pid",
+            temporary=layout.var / "nginx",
+            included=layout.app / "deploy" / "nginx",
+        ),
+        layout.etc / "registry.yml": configuration.registry(
+            net="unix",
+            address=f"{run}/registry.sock",
+            store=layout.var / "registry",
+            external_url=settings.external_url,
+            bundle=layout.secrets / "token" / "bundle.pem",
+            http_secret=read_private(layout.secrets / "registry-http-secret").strip(),
+        ),
+        layout.etc / "redis.conf": configuration.redis(
+            listen=["port 0", f"unixsocket {run}/redis.sock", "unixsocketperm 700"], folder=layout.var / "redis"
+        ),
     }
 
 
@@ -97,7 +103,7 @@ def _application(layout: Layout, settings: Settings, code: str) -> list[Program]
 
 def _nginx(layout: Layout, settings: Settings) -> Program:
     own = layout.etc / "nginx.conf"
-    shared = [path.read_text() for path in sorted((TEMPLATES / "nginx").glob("*.conf"))]
+    shared = [path.read_text() for path in sorted((configuration.TEMPLATES / "nginx").glob("*.conf"))]
     return Program(
         "nginx",
         ["/usr/sbin/nginx", "-e", "stderr", "-p", str(layout.var / "nginx"), "-c", str(own)],
@@ -105,6 +111,11 @@ def _nginx(layout: Layout, settings: Settings) -> Program:
         stop_signal="QUIT",
         depends_on=[configuration_files(layout, settings)[own], *shared],
     )
+
+
+def _listen(port: int) -> list[str]:
+    """The port at every address of the machine."""
+    return [str(port), f"[::]:{port} ipv6only=on"] if Path("/proc/net/if_inet6").exists() else [str(port)]
 
 
 def _bundle(layout: Layout) -> str:
@@ -137,15 +148,3 @@ def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
         "--worker-tmp-dir",
         str(layout.run),
     ]
-
-
-def _render(name: str, values: dict[str, str]) -> str:
-    return _Template((TEMPLATES / name).read_text()).substitute(values)
-
-
-class _Template(Template):
-    """Placeholders are written @{name}: `$` means something to nginx."""
-
-    delimiter = "@"
-    idpattern = "(?!)"
-    braceidpattern = "[a-z_0-9]+"
