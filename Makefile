@@ -13,6 +13,10 @@ status:          ## what runs, and whether it is healthy
 	@deploy/bootstrap.sh status
 logs:            ## follow the logs (PROGRAM=core for one)
 	@PROGRAM=$(PROGRAM) deploy/bootstrap.sh logs
+renew-tls:       ## give nginx the renewed certificate; nothing is restarted
+	@deploy/bootstrap.sh renew-tls
+trial-tls:       ## a certificate authority of your own, for trying HTTPS
+	@deploy/bootstrap.sh trial-tls
 rotate-token-key: ## a new key for signing tokens (takes seven minutes, stops nothing)
 	@deploy/bootstrap.sh rotate-token-key
 
@@ -31,4 +35,4 @@ conformance:     ## the OCI conformance suite against a platform of its own (nee
 torture:         ## the kill test for hours (KILLS=2000)
 	@WHARF_TEST_KILLS=$(or $(KILLS),2000) deploy/bootstrap.sh test tests/e2e/test_kill.py
 
-.PHONY: help up down status logs rotate-token-key dev check test conformance torture
+.PHONY: help up down status logs renew-tls trial-tls rotate-token-key dev check test conformance torture

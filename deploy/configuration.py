@@ -7,10 +7,23 @@ Standard library only, for `make up` has no other when it begins.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 TEMPLATES = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Https:
+    """What nginx needs to speak HTTPS. With it, plain HTTP is answered by a redirect to the external URL."""
+
+    listen: Sequence[str]
+    certificate: Path
+    """Private key and chain in one PEM file (deploy/certificate.py makes it)."""
+    external_url: str
+    challenges: Path
+    """Served to a certificate authority that wants to see a file by plain HTTP (RFC 8555, 8.3)."""
 
 
 def nginx(
@@ -21,6 +34,7 @@ def nginx(
     pid: Path,
     temporary: Path,
     included: Path = TEMPLATES / "nginx",
+    https: Https | None = None,
 ) -> str:
     """nginx.conf.
 
@@ -32,10 +46,10 @@ def nginx(
         "nginx/nginx.conf",
         core=_lines("server", core, indent=8),
         registry=registry,
-        listen=_lines("listen", listen, indent=8),
         pid=str(pid),
         temporary=str(temporary),
         included=str(included),
+        servers=_indented(_servers(_lines("listen", listen, indent=4), included, https)),
     )
 
 
@@ -61,9 +75,28 @@ def redis(*, listen: Sequence[str], folder: Path) -> str:
     return _render("redis/redis.conf", listen="\n".join(listen), folder=str(folder))
 
 
+def _servers(listen: str, included: Path, https: Https | None) -> str:
+    if https is None:
+        return _render("nginx/server-http.conf", listen=listen, included=str(included))
+    return _render(
+        "nginx/server-https.conf",
+        listen=listen,
+        listen_tls=_lines("listen", [f"{each} ssl" for each in https.listen], indent=4),
+        certificate=str(https.certificate),
+        external_url=https.external_url,
+        challenges=str(https.challenges),
+        included=str(included),
+    )
+
+
 def _lines(directive: str, values: Sequence[str], *, indent: int) -> str:
     """One directive of nginx's a line; the first line is indented by the template."""
     return f"\n{' ' * indent}".join(f"{directive} {value};" for value in values)
+
+
+def _indented(block: str) -> str:
+    """All but the first line, which the template indents."""
+    return block.strip().replace("\n", "\n    ")
 
 
 def _render(name: str, **values: str) -> str:

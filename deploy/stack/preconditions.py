@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 from deploy.stack.layout import DATA, Layout, may_run
-from deploy.stack.settings import Settings, Unusable
+from deploy.stack.settings import Unusable
 
 # Libraries, a fresh cluster and its write-ahead log take half of it.
 FIRST_BYTES = 1 << 30
 LATER_BYTES = 64 << 20
-# A disk of its own, and folders that an operator may have mounted one at before the first start.
-EXPECTED = {"lost+found", *DATA}
+# A disk of its own, folders that an operator may have mounted one at, and `make trial-tls`, before the first start.
+EXPECTED = {"lost+found", "trial-tls", *DATA}
 _PLAIN_PATH = re.compile(r"[\w./+@=~-]+")
 _PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
@@ -52,21 +52,20 @@ def check_space(layout: Layout) -> None:
         raise Unusable(f"only {free >> 20} MiB are free at {nearest}; {needed >> 20} MiB are needed to start")
 
 
-def check_port(settings: Settings, user: str) -> None:
-    """The port may be opened by the service user and nobody else has it."""
-    port = settings.port
+def check_port(port: int, setting: str, user: str) -> None:
+    """The port may be opened by the service user and nobody else has it. `setting` is what chooses it."""
     least = int(_PRIVILEGED.read_text()) if _PRIVILEGED.exists() else 1024
     if port < least:
         raise Unusable(
             f"port {port} may be opened by root alone, and nginx runs as {user}; choose one from {least} up with "
-            f"WHARF_PORT, or allow it: sysctl net.ipv4.ip_unprivileged_port_start={port}"
+            f"{setting}, or allow it: sysctl net.ipv4.ip_unprivileged_port_start={port}"
         )
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - nothing is served
         if family == socket.AF_INET or Path("/proc/net/if_inet6").exists():
-            _try_to_bind(family, address, port)
+            _try_to_bind(family, address, port, setting)
 
 
-def _try_to_bind(family: socket.AddressFamily, address: str, port: int) -> None:
+def _try_to_bind(family: socket.AddressFamily, address: str, port: int, setting: str) -> None:
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -76,7 +75,7 @@ def _try_to_bind(family: socket.AddressFamily, address: str, port: int) -> None:
         while (error := _refusal(probe, address, port)) and time.monotonic() < deadline:
             time.sleep(0.2)
         if error:
-            raise Unusable(f"port {port} cannot be used ({error.strerror}); choose another with WHARF_PORT")
+            raise Unusable(f"port {port} cannot be used ({error.strerror}); choose another with {setting}")
 
 
 def _refusal(probe: socket.socket, address: str, port: int) -> OSError | None:

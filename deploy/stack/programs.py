@@ -48,6 +48,7 @@ def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
             pid=run / "nginx.pid",
             temporary=layout.var / "nginx",
             included=layout.app / "deploy" / "nginx",
+            https=_https(layout, settings),
         ),
         layout.etc / "registry.yml": configuration.registry(
             net="unix",
@@ -110,6 +111,17 @@ def _nginx(layout: Layout, settings: Settings) -> Program:
         BARE,
         stop_signal="QUIT",
         depends_on=[configuration_files(layout, settings)[own], *shared],
+    )
+
+
+def _https(layout: Layout, settings: Settings) -> configuration.Https | None:
+    if settings.tls is None:
+        return None
+    return configuration.Https(
+        listen=_listen(settings.tls.port),
+        certificate=layout.certificate,
+        external_url=settings.external_url,
+        challenges=layout.challenges,
     )
 
 

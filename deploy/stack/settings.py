@@ -13,14 +13,24 @@ from urllib.parse import urlsplit
 NOT_REMEMBERED = {"WHARF_VAR", "WHARF_USER", "WHARF_VENV", "WHARF_ADMIN_PASSWORD"}
 OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTRY_URL", "WHARF_STORE",
         "WHARF_FINGERPRINT"}  # fmt: skip
-# These three shape the configuration files; all others are core's.
-OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS"}
+# These shape the configuration files; all others are core's.
+OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS", "WHARF_TLS_CERT", "WHARF_TLS_KEY",
+           "WHARF_TLS_PORT"}  # fmt: skip
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
 
 class Unusable(Exception):  # noqa: N818
     """A sentence for the operator: what is wrong and what would be right."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """HTTPS: the operator's certificate and key, and the port it is spoken at."""
+
+    certificate: Path
+    key: Path
+    port: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,22 @@ class Settings:
     core_workers: int
     passed_on: dict[str, str] = field(default_factory=dict)
     """Other WHARF_ variables, for core."""
+    tls: Tls | None = None
+
+    @property
+    def ports(self) -> dict[int, str]:
+        """Those that nginx opens, each with the setting that chooses it."""
+        return {self.port: "WHARF_PORT", **({self.tls.port: "WHARF_TLS_PORT"} if self.tls else {})}
+
+    @property
+    def address(self) -> str:
+        """What docker calls us: host and port of the external URL."""
+        return urlsplit(self.external_url).netloc
+
+    @property
+    def host(self) -> str:
+        """The address without its port: what a certificate must be for."""
+        return urlsplit(self.external_url).hostname or ""
 
 
 def parse(given: Mapping[str, str]) -> Settings:
@@ -42,9 +68,11 @@ def parse(given: Mapping[str, str]) -> Settings:
     _number(given, "WHARF_LOGIN_FAILURES_PER_MINUTE", 10, 1, 1_000_000)
     if given.get("WHARF_LOG_LEVEL", "INFO") not in LOG_LEVELS:
         raise Unusable(f"WHARF_LOG_LEVEL is {given['WHARF_LOG_LEVEL']!r}; it must be one of {', '.join(LOG_LEVELS)}")
+    tls = _tls(given, port)
     return Settings(
         port=port,
-        external_url=_url(given.get("WHARF_EXTERNAL_URL") or f"http://localhost:{port}"),
+        external_url=_external_url(given, port, tls),
+        tls=tls,
         core_workers=_number(given, "WHARF_CORE_WORKERS", 2, 1, 64),
         passed_on={name: _plain(name, given[name]) for name in sorted(given) if name not in OWN_USE},
     )
@@ -89,6 +117,31 @@ def _read(path: Path) -> dict[str, str]:
         return {str(name): str(value) for name, value in json.loads(path.read_text()).items() if _is_setting(name)}
     except (ValueError, AttributeError) as error:
         raise Unusable(f"{path} is not readable ({error}); remove it and say the settings again") from error
+
+
+def _tls(given: Mapping[str, str], port: int) -> Tls | None:
+    paths = {name: Path(given[name]) for name in ("WHARF_TLS_CERT", "WHARF_TLS_KEY") if name in given}
+    tls_port = _number(given, "WHARF_TLS_PORT", 8443, 1, 65535)
+    if not paths:
+        return None
+    if len(paths) == 1:
+        raise Unusable(f"{next(iter(paths))} is set alone; HTTPS needs both WHARF_TLS_CERT and WHARF_TLS_KEY")
+    for name, path in paths.items():
+        if not path.is_absolute():
+            raise Unusable(f"{name} is {str(path)!r}; it must be an absolute path, for it is read again later")
+    if tls_port == port:
+        raise Unusable(
+            f"WHARF_TLS_PORT and WHARF_PORT are both {port}; plain HTTP, which redirects, needs its own port"
+        )
+    return Tls(paths["WHARF_TLS_CERT"], paths["WHARF_TLS_KEY"], tls_port)
+
+
+def _external_url(given: Mapping[str, str], port: int, tls: Tls | None) -> str:
+    nearest = f"https://localhost:{tls.port}" if tls else f"http://localhost:{port}"
+    url = _url(given.get("WHARF_EXTERNAL_URL") or nearest)
+    if tls and not url.startswith("https://"):
+        raise Unusable(f"WHARF_EXTERNAL_URL is {url!r}; with WHARF_TLS_CERT it must begin with https://")
+    return url
 
 
 def _url(text: str) -> str:

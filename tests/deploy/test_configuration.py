@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 from deploy import configuration
+from deploy.certificate import load
+from tests.certificates import Authority
 
 
 def _accepted(text: str, folder: Path) -> str:
@@ -24,6 +26,26 @@ def test_nginx_takes_several_cores_at_hosts_and_ports(tmp_path: Path) -> None:
         temporary=tmp_path,
     )
     assert "server 127.0.0.1:8000;\n        server 127.0.0.2:8000 max_fails=0;" in text
+    assert _accepted(text, tmp_path) == ""
+
+
+def test_nginx_speaks_https_and_sends_plain_http_there(tmp_path: Path) -> None:
+    (tmp_path / "tls.pem").write_text(load(*Authority().issue("localhost").write(tmp_path), "localhost").pem)
+    text = configuration.nginx(
+        core=["127.0.0.1:8000"],
+        registry="127.0.0.1:5000",
+        listen=["18080", "127.0.0.1:18081"],
+        pid=tmp_path / "nginx.pid",
+        temporary=tmp_path,
+        https=configuration.Https(
+            listen=["18443", "127.0.0.1:18444"],
+            certificate=tmp_path / "tls.pem",
+            external_url="https://localhost:18443",
+            challenges=tmp_path,
+        ),
+    )
+    assert "listen 18443 ssl;\n        listen 127.0.0.1:18444 ssl;" in text
+    assert "@{" not in text
     assert _accepted(text, tmp_path) == ""
 
 
