@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,6 +79,15 @@ def test_what_the_trial_authority_makes_is_good_and_it_signs_again(tmp_path: Pat
     assert {path.name: oct(path.stat().st_mode & 0o077) for path in folder.iterdir()} == {
         "ca.crt": "0o44", "ca.key": "0o0", "server.crt": "0o44", "server.key": "0o0",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("bits", "words"), [(2048, ""), (1024, "ee key too small")])
+def test_a_self_signed_certificate_will_do_if_its_key_is_strong(tmp_path: Path, bits: int, words: str) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", f"rsa:{bits}", "-nodes", "-subj", "/CN=x", "-days", "5", "-addext",
+               f"subjectAltName=DNS:{HOST}", "-keyout", "server.key", "-out", "server.crt"]  # fmt: skip
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    with pytest.raises(Unusable, match=words) if words else nullcontext():
+        load(tmp_path / "server.crt", tmp_path / "server.key", HOST)
 
 
 def _half(issued: Issued) -> Issued:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import ssl
 import stat
@@ -106,9 +107,14 @@ def trust(secure: Secure) -> Callable[[str | None], None]:
 
 
 @pytest.fixture(scope="module")
-def docker(secure: Secure, trust: Callable[[str | None], None]) -> Iterator[Docker]:
-    hosts = secure.folder / "hosts"
-    hosts.write_text(f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n")
+def hosts(secure: Secure) -> Path:
+    file = secure.folder / "hosts"
+    file.write_text(f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def docker(secure: Secure, trust: Callable[[str | None], None], hosts: Path) -> Iterator[Docker]:
     # The engine makes this folder itself when it is not there.
     Path("/etc/docker").mkdir(exist_ok=True)
     prefix = with_replaced({Path("/etc/hosts"): hosts, Path("/etc/docker"): secure.folder / "docker"})
@@ -146,6 +152,20 @@ def test_docker_that_trusts_another_authority_is_not_spoken_to(
         assert "certificate signed by unknown authority" in refused.stderr
     trust(AUTHORITY.pem)
     docker("pull", name)
+
+
+@pytest.mark.parametrize(("trusted", "words"), [(AUTHORITY.pem, ""), (STRANGER.pem, "unknown authority")])
+def test_skopeo_reads_what_was_pushed_if_it_trusts_the_authority(
+    secure: Secure, hosts: Path, tmp_path: Path, trusted: str, words: str
+) -> None:
+    (tmp_path / "ca.crt").write_text(trusted)
+    command = ["skopeo", "inspect", "--raw", "--cert-dir", str(tmp_path), "--creds", ":".join(secure.platform.admin)]
+    result = subprocess.run(
+        [*with_replaced({Path("/etc/hosts"): hosts}), *command, f"docker://{secure.platform.host}/team/earlier:v1"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (result.returncode == 0) == (not words), result.stderr
+    assert words in result.stderr
 
 
 def test_what_was_pushed_before_https_is_still_there(secure: Secure) -> None:
@@ -262,10 +282,16 @@ def test_a_dead_part_does_not_make_https_forgotten(secure: Secure) -> None:
     secure.platform.wait_healthy()
 
 
-def test_cookies_travel_by_https_alone(secure: Secure) -> None:
-    answer = secure.ask("GET", "/sign-in")
-    assert answer.cookies
-    assert all(cookie.secure for cookie in answer.cookies)
+def test_a_browser_signs_in_and_its_cookies_travel_by_https_alone(secure: Secure) -> None:
+    browser = Client(secure.platform.url).session
+    page = browser.get(f"{secure.platform.url}/sign-in", timeout=60)
+    name, password = secure.platform.admin
+    token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[0]
+    form = {"csrfmiddlewaretoken": token, "username": name, "password": password}
+    answer = browser.post(page.url, data=form, headers={"Origin": secure.platform.url, "Referer": page.url}, timeout=60)
+    assert answer.status_code == 200
+    assert "sid" in browser.cookies
+    assert all(cookie.secure for cookie in browser.cookies)
 
 
 # --- modern protocols only ---------------------------------------------------------------------------------
@@ -399,6 +425,28 @@ def test_status_says_until_when_the_certificate_is_good(secure: Secure) -> None:
     status = secure.platform.command("status")
     assert status.returncode == 0, status.stdout
     assert "4 days; renew it soon" in status.stdout
+
+
+def test_the_trial_authority_is_two_lines_away(
+    secure: Secure, docker: Docker, trust: Callable[[str | None], None]
+) -> None:
+    """What `make trial-tls` says is what one does."""
+    made = secure.platform.command("trial-tls")
+    assert made.returncode == 0, made.stdout + made.stderr
+    folder = secure.platform.var / "trial-tls"
+    settings = dict(re.findall(r"(WHARF_\w+)=(\S+)", made.stdout))
+    assert settings == {
+        "WHARF_TLS_CERT": f"{folder}/server.crt", "WHARF_TLS_KEY": f"{folder}/server.key",
+        "WHARF_EXTERNAL_URL": secure.platform.url,
+    }  # fmt: skip
+    assert f"cp ca.crt /etc/docker/certs.d/{secure.platform.host}/ca.crt" in made.stdout
+    secure.platform.extra |= settings
+    secure.platform.up()
+    trust((folder / "ca.crt").read_text())
+    assert docker.login(secure.platform.host, secure.platform.admin).returncode == 0
+    trust(AUTHORITY.pem)
+    refused = docker.login(secure.platform.host, secure.platform.admin, check=False)
+    assert "certificate signed by unknown authority" in refused.stderr
 
 
 def test_https_is_switched_off_again_and_the_copy_of_the_key_is_gone(secure: Secure) -> None:
