@@ -87,7 +87,8 @@ def _read(name: str, path: Path) -> str:
     try:
         # Reading anything else, a pipe or a device, might never end.
         if path.is_file() and path.stat().st_size <= MOST_BYTES:
-            return path.read_text(errors="replace").replace("\r\n", "\n")
+            # Windows' line ends and blanks at the end of a line harm nobody.
+            return "\n".join(line.rstrip() for line in path.read_text(errors="replace").splitlines())
     except OSError as error:
         raise Unusable(f"{name}: {path} cannot be read ({error.strerror})") from error
     what = "is not a file in PEM form" if path.exists() else "does not exist"

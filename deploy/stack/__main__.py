@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.certificate import Certificate, load
+from deploy.certificate import Certificate
+from deploy.certificate import load as load_certificate
 from deploy.stack import health, https, installation, postgres, preconditions, service_user, supervisor, trial_tls
 from deploy.stack import layout as layouts
 from deploy.stack import settings as operator
@@ -100,7 +101,7 @@ def status(layout: Layout) -> None:
         say(f"  {component['name']:10} {component['status']} {component.get('error', '')}".rstrip())
     if settings.tls:
         # The copy that nginx has; Unusable says so when it has expired meanwhile.
-        shown = load(layout.certificate, layout.certificate, settings.host)
+        shown = load_certificate(layout.certificate, layout.certificate, settings.host)
         say(f"{'https':10} {https.expiry(shown)}")
     if set(states.values()) != {"RUNNING"} or report.get("status") != "healthy":
         sys.exit(1)
@@ -135,7 +136,7 @@ def renew_tls(layout: Layout) -> None:
     if settings.tls is None:
         raise Unusable("HTTPS is off; switch it on with WHARF_TLS_CERT=… WHARF_TLS_KEY=… make up")
     with _alone(layout):
-        certificate = load(settings.tls.certificate, settings.tls.key, settings.host)
+        certificate = load_certificate(settings.tls.certificate, settings.tls.key, settings.host)
         https.write(layout, certificate)
         https.take_up(layout, settings.tls.port, certificate, reload=True)
     say(f"nginx shows the certificate of {settings.host}, {https.expiry(certificate)}")
@@ -147,11 +148,11 @@ def make_trial_tls(layout: Layout) -> None:
     said = operator.remembered(layout.etc, os.environ)[0]
     folder = trial_tls.folder(layout)
     # As if they were set already: then the external URL is what it will be.
-    settings = operator.parse(
-        {**said, "WHARF_TLS_CERT": f"{folder}/server.crt", "WHARF_TLS_KEY": f"{folder}/server.key"}
-    )
+    chosen = {"WHARF_TLS_CERT": f"{folder}/server.crt", "WHARF_TLS_KEY": f"{folder}/server.key"}
+    settings = operator.parse({**said, **chosen})
+    chosen |= {name: said[name] for name in ("WHARF_PORT", "WHARF_TLS_PORT") if name in said}
     trial_tls.make(folder, settings.host)
-    say(trial_tls.how_to_use(folder, settings))
+    say(trial_tls.how_to_use(folder, settings.address, {**chosen, "WHARF_EXTERNAL_URL": settings.external_url}))
 
 
 def rotate_token_key(layout: Layout) -> None:
@@ -203,7 +204,7 @@ def _check(layout: Layout, settings: Settings) -> Certificate | None:
         if port not in ours:
             preconditions.check_port(port, setting, layout.user)
     tls = settings.tls
-    return load(tls.certificate, tls.key, settings.host) if tls else None
+    return load_certificate(tls.certificate, tls.key, settings.host) if tls else None
 
 
 def _preset_password(layout: Layout) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 
 from deploy.certificate import Certificate, first
@@ -13,6 +14,8 @@ from deploy.stack.patience import wait
 
 # Longer than nginx takes to read its configuration and to start its workers.
 TAKEN_UP_WITHIN = 15
+# nginx pauses for 0.1 s between starting new workers and telling the old ones to accept nothing more.
+BOTH_ANSWER = 0.3
 SOON = timedelta(days=21)
 
 
@@ -33,7 +36,7 @@ def take_up(layout: Layout, port: int, certificate: Certificate, *, reload: bool
     if reload or _shown(port) != wanted:
         # New workers read it; the old ones finish what they are at.
         supervisor.signal(layout, "nginx", "HUP")
-    wait(TAKEN_UP_WITHIN, lambda: _shown(port) == wanted, f"nginx does not show the new certificate; see {log}")
+    wait(TAKEN_UP_WITHIN, lambda: _is_shown_by_all(port, wanted), f"nginx does not show the new certificate; see {log}")
 
 
 def expiry(certificate: Certificate) -> str:
@@ -41,6 +44,13 @@ def expiry(certificate: Certificate) -> str:
     left = certificate.until - datetime.now(UTC)
     hint = "; renew it soon" if left < SOON else ""
     return f"good until {certificate.until:%Y-%m-%d %H:%M} UTC, {left.days} days{hint}"
+
+
+def _is_shown_by_all(port: int, wanted: bytes) -> bool:
+    if _shown(port) != wanted:
+        return False
+    time.sleep(BOTH_ANSWER)
+    return all(_shown(port) == wanted for _ in range(4))
 
 
 def _shown(port: int) -> bytes | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.stack.layout import Layout
-from deploy.stack.settings import Settings, Unusable
+from deploy.stack.settings import Unusable
 
 AUTHORITY_DAYS, SERVER_DAYS = 3650, 90
 
@@ -33,19 +34,19 @@ def make(folder: Path, host: str) -> None:
     ], "-CA", "ca.crt", "-CAkey", "ca.key")  # fmt: skip
 
 
-def how_to_use(folder: Path, settings: Settings) -> str:
+def how_to_use(folder: Path, address: str, settings: Mapping[str, str]) -> str:
     """What to do next, here and where docker is."""
+    exports = "\n".join(f"    export {name}={value}" for name, value in settings.items())
     return f"""made {folder}/ca.crt, an authority for trying,
-  and server.crt beside it, its certificate for {settings.host}, good for {SERVER_DAYS} days
+  and beside it server.crt, its certificate for {address}, good for {SERVER_DAYS} days
 
   here:
-    export WHARF_TLS_CERT={folder}/server.crt WHARF_TLS_KEY={folder}/server.key
-    export WHARF_EXTERNAL_URL={settings.external_url}
+{exports}
     make up
 
   wherever docker shall trust it, with ca.crt copied there:
-    mkdir -p /etc/docker/certs.d/{settings.address}
-    cp ca.crt /etc/docker/certs.d/{settings.address}/ca.crt
+    mkdir -p /etc/docker/certs.d/{address}
+    cp ca.crt /etc/docker/certs.d/{address}/ca.crt
 """
 
 

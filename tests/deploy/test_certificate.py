@@ -53,7 +53,7 @@ def test_links_text_around_and_windows_lines_do_no_harm(tmp_path: Path) -> None:
     """As certbot and `openssl x509 -text` leave them."""
     issued = AUTHORITY.issue(HOST)
     (tmp_path / "archive").mkdir()
-    text = "Certificate:\n    Issuer: Äußerst\n" + issued.certificate.replace("\n", "\r\n")
+    text = "Certificate:\n    Issuer: Äußerst\n" + issued.certificate.replace("\n", " \r\n")
     written = Issued(text, issued.key).write(tmp_path / "archive")
     for file in written:
         (tmp_path / file.name).symlink_to(file)

@@ -437,7 +437,8 @@ def test_the_trial_authority_is_two_lines_away(
     settings = dict(re.findall(r"(WHARF_\w+)=(\S+)", made.stdout))
     assert settings == {
         "WHARF_TLS_CERT": f"{folder}/server.crt", "WHARF_TLS_KEY": f"{folder}/server.key",
-        "WHARF_EXTERNAL_URL": secure.platform.url,
+        "WHARF_EXTERNAL_URL": secure.platform.url, "WHARF_PORT": str(secure.platform.port),
+        "WHARF_TLS_PORT": secure.platform.extra["WHARF_TLS_PORT"],
     }  # fmt: skip
     assert f"cp ca.crt /etc/docker/certs.d/{secure.platform.host}/ca.crt" in made.stdout
     secure.platform.extra |= settings
@@ -452,7 +453,9 @@ def test_the_trial_authority_is_two_lines_away(
 def test_https_is_switched_off_again_and_the_copy_of_the_key_is_gone(secure: Secure) -> None:
     """The last of the file: it changes the platform."""
     stores = {program: pid for program, pid in secure.pids().items() if program in ("postgres", "redis")}
-    secure.platform.extra = dict.fromkeys(secure.platform.extra, "")
+    secure.platform.extra = dict.fromkeys(
+        ("WHARF_TLS_CERT", "WHARF_TLS_KEY", "WHARF_TLS_PORT", "WHARF_EXTERNAL_URL"), ""
+    )
     secure.platform.up()
     assert secure.ask("GET", f"{secure.plain}/api/v2.0/health").status_code == 200
     assert not (secure.platform.var / "etc" / "tls.pem").exists()
