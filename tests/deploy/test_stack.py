@@ -103,9 +103,10 @@ def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
         preconditions.check_folder(Layout(Path("/etc/hostname"), "nobody"))
 
 
-def test_a_privileged_port_is_explained() -> None:
-    with pytest.raises(Unusable, match="may be opened by root alone"):
-        preconditions.check_port(80, "WHARF_PORT", "wharf")
+@pytest.mark.parametrize(("port", "setting"), [(80, "WHARF_PORT"), (443, "WHARF_TLS_PORT")])
+def test_a_privileged_port_is_explained(port: int, setting: str) -> None:
+    with pytest.raises(Unusable, match=f"port {port} may be opened by root alone.*{setting}"):
+        preconditions.check_port(port, setting, "wharf")
 
 
 def test_sockets_move_when_their_paths_would_be_too_long(tmp_path: Path) -> None:

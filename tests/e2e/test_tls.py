@@ -241,6 +241,10 @@ def test_every_answer_asks_for_https(secure: Secure, method: str, path: str, sta
     assert (answer.status_code, answer.headers.get("Strict-Transport-Security")) == (status, FOR_A_YEAR)
 
 
+def test_redirects_within_the_platform_name_no_port_that_clients_may_not_know(secure: Secure) -> None:
+    assert secure.ask("GET", "/v2").headers["Location"] == "/v2/"
+
+
 def test_what_the_registry_sends_asks_for_https(secure: Secure) -> None:
     app = secure.repository("strict")
     digest = app.push_blob(os.urandom(1000))
