@@ -15,6 +15,9 @@ from django.db import connection
 
 from core.models import Outbox
 
+SYSTEM = "system"
+"""The actor of what the platform does by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -28,7 +31,7 @@ class Event:
     resource_type: ClassVar[str]
 
     actor: str
-    """Who caused it: a user's or robot's name, `anonymous`, or `system` for the platform itself."""
+    """Who caused it: a user's or robot's name, `anonymous`, or SYSTEM."""
 
     project_id: int | None = None
     """The project it happened in, if it was one."""

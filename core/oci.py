@@ -231,6 +231,16 @@ def parse_manifest(content: bytes, content_type: str) -> Manifest:
     )
 
 
+def parse_stored_manifest(content: bytes) -> Manifest:
+    """What a manifest in a registry's store says, of which only the bytes were kept; errors as of `parse_manifest`.
+
+    Without `mediaType`, which OCI leaves optional, its form tells what it is, as registry 2.8 does it.
+    """
+    document = _load(content)
+    media_type = document.get("mediaType") or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
+    return parse_manifest(content, str(media_type))
+
+
 def _load(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content, object_pairs_hook=_without_duplicates)

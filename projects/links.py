@@ -7,7 +7,7 @@ Who keeps a link (announce, record) and who removes one (claim) meet in row lock
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -38,6 +38,20 @@ INSERT INTO projects_repositoryblob AS link (repository_id, blob_id, kind, state
 SELECT %(repository)s, id, %(kind)s, 'announced', now() FROM the_blob
 ON CONFLICT (repository_id, blob_id, kind) DO UPDATE SET touched = now() WHERE link.state <> 'deleting'
 RETURNING link.state
+"""
+# The same as `record_present`, for many: what is being removed stays so, and whoever needs it learns by `hold`.
+_RECORD_DATA = """
+INSERT INTO projects_blob AS blob (digest, size, state, created)
+SELECT digest, size, 'present', now() FROM unnest(%(digests)s::text[], %(sizes)s::bigint[]) AS found (digest, size)
+ORDER BY digest
+ON CONFLICT (digest) DO UPDATE SET size = excluded.size, state = 'present'
+WHERE blob.state <> 'deleting' AND (blob.size IS DISTINCT FROM excluded.size OR blob.state <> 'present')
+"""
+_RECORD_LINKS = """
+INSERT INTO projects_repositoryblob AS link (repository_id, blob_id, kind, state, touched)
+SELECT %(repository)s, id, %(kind)s, 'present', now() FROM projects_blob
+WHERE digest = ANY(%(digests)s::text[]) AND state <> 'deleting' ORDER BY digest
+ON CONFLICT (repository_id, blob_id, kind) DO UPDATE SET state = 'present' WHERE link.state = 'announced'
 """
 
 
@@ -79,6 +93,14 @@ def record_present(*, repository: Repository, digest: str, size: int, kind: Kind
         RepositoryBlob.objects.filter(
             repository=repository, blob=blob, kind=kind, state=RepositoryBlob.State.ANNOUNCED
         ).update(state=RepositoryBlob.State.PRESENT)
+
+
+def record_all_present(*, repository: Repository, sizes: Mapping[str, int], kind: Kind = Kind.LAYER) -> None:
+    """The store told us that the repository has these blobs, with these sizes in bytes."""
+    digests = sorted(sizes)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_RECORD_DATA, {"digests": digests, "sizes": [sizes[digest] for digest in digests]})
+        cursor.execute(_RECORD_LINKS, {"digests": digests, "repository": repository.pk, "kind": kind.value})
 
 
 def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:

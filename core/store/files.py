@@ -1,13 +1,16 @@
 """The registry's files, through fsspec: what its HTTP API cannot do or tell.
 
 Layout of registry 2.8 under `docker/registry/v2`: `blobs/sha256/<2 hex>/<64 hex>/data` holds every blob
-and manifest; `repositories/<name>/_layers|_manifests/revisions/sha256/<hex>/link` let a repository read it.
+and manifest; `repositories/<name>/_layers|_manifests/revisions/sha256/<hex>/link` let a repository read it. A
+registry without us also keeps tags: `_manifests/tags/<tag>/current/link`, and `…/index/sha256/<hex>/link` for
+every manifest that the tag ever pointed to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import IO, Any, Literal
 
@@ -116,3 +119,114 @@ def _link_path(link: Link) -> str:
 def _store() -> tuple[Any, str]:
     filesystem, root = fsspec.core.url_to_fs(settings.STORE_URL)
     return filesystem, f"{root}/docker/registry/v2"
+
+
+# --- what a registry without us keeps: its repositories, and tags as folders ----------------------------------
+@dataclass(frozen=True)
+class FoundLink:
+    """A link as it lies in the store."""
+
+    digest: str
+    is_sound: bool
+    """Whether it says what its place says; a crash can leave it empty or cut off."""
+    written: datetime
+
+
+@dataclass(frozen=True)
+class TagFolder:
+    """A tag as the registry keeps it: a folder with a link to the digest that it points to."""
+
+    name: str
+    digest: str
+    """What its link says, which may be nonsense; '' when there is no link to be read."""
+    written: datetime
+
+
+def repositories() -> Iterator[str]:
+    """Every repository that has, or had, manifests; FileNotFoundError where there is no registry's store."""
+    filesystem, root = _store()
+    base = f"{root}/repositories"
+    if not filesystem.exists(base):
+        raise FileNotFoundError(base)
+    folders = [base]
+    while folders:
+        folder = folders.pop()
+        inside = [path for path in _folders(filesystem, folder) if path != folder]
+        if f"{folder}/_manifests" in inside and folder != base:
+            yield folder.removeprefix(f"{base}/")
+        folders += [path for path in inside if not path.rsplit("/", 1)[1].startswith("_")]
+
+
+def links_of(repository: str, kind: Kind) -> list[FoundLink]:
+    """One repository's links of one kind."""
+    filesystem, root = _store()
+    base = f"{root}/repositories/"
+    files = _found(filesystem, f"{base}{repository}/{_FOLDERS[kind]}/sha256")
+    places = {path: link for path in files if (link := _parse_link(path.removeprefix(base)))}
+    texts = _texts(filesystem, list(places))
+    return [FoundLink(link.digest, texts[path] == link.digest, _written(files[path])) for path, link in places.items()]
+
+
+def tag_folders(repository: str) -> list[TagFolder]:
+    """One repository's tags, sorted by name."""
+    filesystem, folder = _store()[0], _tags_path(repository)
+    links = {path.rsplit("/", 1)[1]: f"{path}/current/link" for path in _folders(filesystem, folder)}
+    files = _found(filesystem, folder)
+    texts = _texts(filesystem, [link for link in links.values() if link in files])
+    never = datetime.fromtimestamp(0, UTC)
+    return [
+        TagFolder(name, texts.get(link, ""), _written(files[link]) if link in files else never)
+        for name, link in sorted(links.items())
+    ]
+
+
+def write_tag(repository: str, tag: str, digest: str) -> None:
+    """Point the registry's own tag at a manifest, making it when it is new."""
+    folder = f"{_tags_path(repository)}/{tag}"
+    # In the registry's own order: a tag that dies in between points where it pointed.
+    for place in (f"index/sha256/{digest.removeprefix('sha256:')}", "current"):
+        _write(f"{folder}/{place}/link", digest.encode())
+
+
+def remove_tags(repository: str, tags: Iterable[str]) -> None:
+    """Remove the registry's own tags; all of them must be there."""
+    folder = _tags_path(repository)
+    if paths := [f"{folder}/{tag}" for tag in tags]:
+        _store()[0].rm(paths, recursive=True)
+
+
+def contents(digests: Iterable[str]) -> dict[str, bytes | None]:
+    """The bytes stored under each digest, None for what cannot be read; meant for small data."""
+    paths = {_data_path(digest): digest for digest in digests}
+    read = _store()[0].cat(list(paths), on_error="return") if paths else {}
+    return {digest: found if isinstance(found := read[path], bytes) else None for path, digest in paths.items()}
+
+
+def _folders(filesystem: Any, folder: str) -> list[str]:
+    try:
+        entries = filesystem.ls(folder, detail=True)
+    except FileNotFoundError:
+        return []
+    return [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
+
+
+def _found(filesystem: Any, folder: str) -> dict[str, dict[str, Any]]:
+    """Every file under a folder, with what the filesystem tells of it; none when there is no such folder."""
+    files: dict[str, dict[str, Any]] = filesystem.find(folder, detail=True)
+    return files
+
+
+def _texts(filesystem: Any, paths: list[str]) -> dict[str, str]:
+    """What the files say; '' for those that cannot be read."""
+    read = filesystem.cat(paths, on_error="return") if paths else {}
+    return {path: text.decode(errors="replace") if isinstance(text, bytes) else "" for path, text in read.items()}
+
+
+def _written(info: dict[str, Any]) -> datetime:
+    """When a file was last written; every kind of filesystem tells it under a name of its own."""
+    moment = info.get("mtime") or info.get("LastModified") or info.get("created")
+    return moment if isinstance(moment, datetime) else datetime.fromtimestamp(float(moment or 0), UTC)
+
+
+def _tags_path(repository: str) -> str:
+    return f"{_store()[1]}/repositories/{repository}/_manifests/tags"
