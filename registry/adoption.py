@@ -33,8 +33,9 @@ from registry.verify import Finding
 # Manifests in one transaction.
 BATCH = 200
 T = TypeVar("T")
-# What the registry takes at most.
+# What the registry takes at most, and what is held in memory of a batch.
 _MANIFEST_MOST_BYTES = 4 * 1024 * 1024
+_BATCH_MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,10 @@ class _Visit:
             store_wins=self.store.store_wins,
         )
         yield from todo.findings
-        self._remove(todo.settled)
-        self.tags = len(todo.settled)
+        for tags in _batches(todo.settled):
+            self._remove(tags)
+            self.tags += len(tags)
+            yield self._progress()
         self.live = dict(known.live)
         self.layers = {link.digest: link for link in files.links_of(self.name, "layer")}
         self.repository = Repository.objects.live().filter(name=self.name).select_related("project").first()
@@ -213,7 +216,7 @@ class _Visit:
     def _take_over(self, wanted: dict[str, dict[str, datetime]]) -> Iterator[Finding | Progress]:
         """Images first, then the indexes over them, then the indexes over those."""
         indexes: dict[str, oci.Manifest] = {}
-        for digests in _batches(wanted):
+        for digests in _light_batches(wanted, self.store.sizes):
             found = list(self._read(digests, wanted))
             yield from (each for each in found if isinstance(each, Finding))
             manifests = [each for each in found if isinstance(each, oci.Manifest)]
@@ -409,7 +412,25 @@ def _how_to_rename(name: str) -> str:
     )
 
 
-def _batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(items)
-    while batch := list(islice(rest, size)):
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _light_batches(digests: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Batches that are small in memory too."""
+    batch: list[str] = []
+    weight = 0
+    for digest in digests:
+        size = sizes.get(digest, 0)
+        if batch and weight + size > _BATCH_MOST_BYTES:
+            yield batch
+            batch, weight = [], 0
+        batch.append(digest)
+        weight += size
+        if len(batch) == BATCH:
+            yield batch
+            batch, weight = [], 0
+    if batch:
         yield batch

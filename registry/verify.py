@@ -90,8 +90,8 @@ def _links_found(repair: bool) -> Iterator[Finding]:
     for link, text in files.links():
         if _is_under_way(link.digest) or _is_needed(link):
             continue
-        if text != link.digest or (link.kind == "manifest" and _hash(link.digest) != link.digest):
-            # The rest of a push that died: it was never acknowledged, and nothing refers to it.
+        if text != link.digest or not _has_data(link):
+            # The rest of a push that died, or of what an old registry deleted: nothing refers to it.
             if repair:
                 _remove_leftover(link)
             yield Finding("leftover-damaged", f"{link.kind} {link.repository}@{link.digest}", repair)
@@ -155,6 +155,13 @@ def _is_needed(link: Link) -> bool:
     return (
         Reference.objects.live().filter(repository__name=link.repository, digest=link.digest, kind__in=kinds).exists()
     )
+
+
+def _has_data(link: Link) -> bool:
+    """Whether what a link leads to is there; a manifest's bytes must also be the right ones."""
+    if link.kind == "manifest":
+        return _hash(link.digest) == link.digest
+    return files.data_size(link.digest) is not None
 
 
 def _row_of(link: Link) -> QuerySet[RepositoryBlob]:

@@ -198,8 +198,8 @@ def remove_tags(repository: str, tags: Iterable[str]) -> None:
 def contents(digests: Iterable[str]) -> dict[str, bytes | None]:
     """The bytes stored under each digest, None for what cannot be read; meant for small data."""
     paths = {_data_path(digest): digest for digest in digests}
-    read = _store()[0].cat(list(paths), on_error="return") if paths else {}
-    return {digest: found if isinstance(found := read[path], bytes) else None for path, digest in paths.items()}
+    read = _read(_store()[0], list(paths))
+    return {digest: read[path] for path, digest in paths.items()}
 
 
 def _folders(filesystem: Any, folder: str) -> list[str]:
@@ -218,8 +218,17 @@ def _found(filesystem: Any, folder: str) -> dict[str, dict[str, Any]]:
 
 def _texts(filesystem: Any, paths: list[str]) -> dict[str, str]:
     """What the files say; '' for those that cannot be read."""
+    return {path: (text or b"").decode(errors="replace") for path, text in _read(filesystem, paths).items()}
+
+
+def _read(filesystem: Any, paths: list[str]) -> dict[str, bytes | None]:
+    """The files' bytes, many at once where the filesystem can; None for those that are gone or damaged."""
     read = filesystem.cat(paths, on_error="return") if paths else {}
-    return {path: text.decode(errors="replace") if isinstance(text, bytes) else "" for path, text in read.items()}
+    for found in read.values():
+        # That is nobody's damage: somebody has to give us the right.
+        if isinstance(found, PermissionError):
+            raise found
+    return {path: found if isinstance(found, bytes) else None for path, found in read.items()}
 
 
 def _written(info: dict[str, Any]) -> datetime:

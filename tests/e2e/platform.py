@@ -67,6 +67,13 @@ class Platform:
             env=self._environment(), cwd=PROJECT, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
+    def start_manage(self, *words: str) -> subprocess.Popen[bytes]:
+        """manage.py inside the platform, running; its process is the program itself."""
+        return subprocess.Popen(
+            ["bash", str(PROJECT / "deploy" / "manage.sh"), *words],
+            env=self._environment(), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
     def control(self, *words: str) -> str:
         """supervisorctl."""
         program = [str(self.var / "venv" / "bin" / "supervisorctl"), "-c", str(self.var / "etc" / "supervisord.conf")]

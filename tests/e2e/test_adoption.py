@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,6 +181,28 @@ def test_what_is_pushed_afterwards_and_then_exported_is_served_bare(moved: tuple
     for tag in ("v2", "bare"):
         assert repository.get_manifest(tag).headers["Docker-Content-Digest"] == swapped.digest
     assert platform.manage("verify").returncode == 0
+
+
+def test_killed_at_any_moment_it_goes_on(moved: tuple[Platform, Old, str]) -> None:
+    platform, _, _ = moved
+    with tempfile.TemporaryDirectory() as folder, bare_registry(Path(folder), platform.var / "registry") as registry:
+        layer = os.urandom(500)
+        wanted = {f"v{number}": registry.push("killed/app", make_image(layer), f"v{number}") for number in range(300)}
+    hand_over(platform.var / "registry")
+    for _ in range(5):
+        running = platform.start_manage("adopt")
+        # From before its first statement to after its last.
+        time.sleep(random.uniform(0.3, 3))
+        running.kill()
+        running.wait()
+    adopt(platform)
+    repository = Client(platform.url, platform.admin).repository("killed/app")
+    assert sorted(repository.call("GET", "tags/list").json()["tags"]) == sorted(wanted)
+    for tag, digest in wanted.items():
+        assert repository.get_manifest(tag).headers["Docker-Content-Digest"] == digest
+    assert tag_folders(platform) == []
+    verified = platform.manage("verify")
+    assert verified.returncode == 0, verified.stdout
 
 
 def test_files_of_another_user_are_named_with_what_to_do(moved: tuple[Platform, Old, str]) -> None:

@@ -296,7 +296,7 @@ def test_a_manifest_that_is_being_pushed_is_left_to_its_push(team: Project, admi
 @pytest.mark.parametrize("moment", ["before the commit", "after the commit", "in the middle of removing"])
 def test_it_goes_on_where_it_died(moment: str, admin: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after any number of batches, the next run takes over the rest; nothing is lost or doubled."""
-    monkeypatch.setattr(adoption._batches, "__defaults__", (2,))
+    monkeypatch.setattr(adoption, "BATCH", 2)
     images = {f"v{number}": make_image() for number in range(7)}
     for tag, image in images.items():
         old_registry.push("shop/app", image, tag)
@@ -669,7 +669,7 @@ def test_a_damaged_tag_is_written_again(team: Project, alice: User) -> None:
 
 # --- many ---------------------------------------------------------------------------------------------------------
 def test_a_run_speaks_up_while_it_works(admin: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption._batches, "__defaults__", (2,))
+    monkeypatch.setattr(adoption, "BATCH", 2)
     monkeypatch.setattr("registry.management.commands.adopt._SECONDS", 0)
     for number in range(5):
         old_registry.push("shop/app", make_image(), f"v{number}")
@@ -692,6 +692,25 @@ def test_the_work_on_a_tag_does_not_grow_with_their_number(admin: User, django_a
         adopt()
     assert Tag.objects.live().count() == 1000
     assert old_registry.tags("shop/app") == {}
+
+
+def test_huge_manifests_come_in_small_batches() -> None:
+    mebibyte = 1024 * 1024
+    sizes = {"a": 60 * mebibyte, "b": 4 * mebibyte, "c": 1, "d": 1}
+    assert list(adoption._light_batches(["a", "b", "c", "d", "unknown"], sizes)) == [["a", "b"], ["c", "d", "unknown"]]
+    many = [str(number) for number in range(adoption.BATCH + 1)]
+    assert [len(batch) for batch in adoption._light_batches(many, {})] == [adoption.BATCH, 1]
+
+
+def test_a_store_that_we_may_not_read_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    old_registry.push("shop/app", make_image(), "v1")
+
+    def refused(*_: Any, **__: Any) -> dict[str, Any]:
+        return {"x": PermissionError(13, "Permission denied", "/the/store")}
+
+    monkeypatch.setattr(files._store()[0], "cat", refused)
+    with pytest.raises(CommandError, match="/the/store may not be read or changed"):
+        adopt()
 
 
 def test_projects_are_made_once(admin: User) -> None:

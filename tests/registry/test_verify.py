@@ -113,6 +113,14 @@ def test_the_rest_of_a_push_that_died_is_cleared_away(artifact: Artifact, alice:
     assert kinds(deep=True) == []
 
 
+def test_a_layers_link_that_leads_nowhere_is_cleared_away(artifact: Artifact) -> None:
+    """A registry's own garbage collection removes data and leaves such links."""
+    digest = factories.upload(artifact.repository, os.urandom(100))
+    files.remove_data(digest)
+    assert kinds(repair=True) == ["leftover-damaged"]
+    assert kinds() == []
+
+
 def test_what_only_the_store_knows_gets_its_rows(artifact: Artifact) -> None:
     factories.upload(artifact.repository, os.urandom(100))
     assert kinds(repair=True) == ["link-unknown"]

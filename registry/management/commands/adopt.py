@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from core import errors
 from projects import projects
@@ -46,6 +47,10 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{error.filename} may not be read or changed; the store must belong to the service user "
                 "(chown -R wharf: VAR/registry). Then run adopt again: it goes on where it was"
+            ) from error
+        except (OperationalError, OSError) as error:
+            raise CommandError(
+                f"database or store went away: {error}. Run adopt again: it goes on where it was"
             ) from error
 
     def _run(self, owner: User, dry_run: bool, store_wins: bool) -> None:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from core import errors
 from registry.tag_export import Change, export
@@ -32,6 +33,8 @@ class Command(BaseCommand):
             raise CommandError(f"there is no registry's store: {error} does not exist") from error
         except PermissionError as error:
             raise CommandError(f"{error.filename} may not be changed; it must belong to the service user") from error
+        except (OperationalError, OSError) as error:
+            raise CommandError(f"database or store went away: {error}. Run export-tags again") from error
         self.stdout.write(
             f"{'would write' if dry_run else 'wrote'} {written} tags, {'would remove' if dry_run else 'removed'} "
             f"{removed}, {equal} were equal, {foreign} that Wharf never had were left"
