@@ -94,14 +94,14 @@ def telling_config(manifest: oci.Manifest) -> Descriptor | None:
 
 
 def told_by(config: bytes) -> dict[str, Any]:
-    """What an image's configuration tells about it ({} for nonsense)."""
+    """What an image's configuration tells about it ({} for nonsense, and for what PostgreSQL cannot keep)."""
     try:
         document = json.loads(config)
+        told = {key: document[key] for key in _CONFIG_KEYS if key in document} if isinstance(document, dict) else {}
+        written = json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(document, dict) or "\\u0000" in config.decode(errors="replace"):
-        return {}
-    return {key: document[key] for key in _CONFIG_KEYS if key in document}
+    return {} if b"\\u0000" in written else told
 
 
 def _reference(repository: Repository, kind: Reference.Kind, position: int, descriptor: Descriptor) -> Reference:

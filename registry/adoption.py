@@ -316,7 +316,7 @@ class _Visit:
                     yield from self._record([each])
                 return
             self.kept_back |= {blob.digest for blob in found[0].manifest.blobs}
-            words = _why(error) if isinstance(error, errors.Refusal) else f": the database refused it ({error})".strip()
+            words = _why(error) if isinstance(error, errors.Refusal) else f": {str(error).strip()}, says the database"
             yield Finding("manifest-refused", self._named(found[0].manifest.digest, found[0].tags) + words)
             return
         self._count([each.manifest for each in found], len(settled))

@@ -154,6 +154,13 @@ def test_helm_docker_and_manifests_without_a_media_type_are_known_by_their_form(
     assert Artifact.objects.get(repository__name="shop/docker").media_type == DOCKER_MANIFEST
 
 
+@pytest.mark.parametrize("nonsense", ['"\\u0000"', '"\\ud800"', "NaN", "1e999", "[" * 2000])
+def test_nonsense_in_a_configuration_does_not_stop_its_image(nonsense: str, admin: User) -> None:
+    old_registry.push("shop/app", make_image(config=f'{{"os": {nonsense}}}'.encode()), "v1")
+    assert kinds(admin) == []
+    assert Artifact.objects.get().extra_attrs == {}
+
+
 def test_foreign_layers_need_not_be_there(admin: User) -> None:
     image = make_image(b"here")
     document = json.loads(image.manifest)
@@ -516,6 +523,8 @@ def test_sizes_that_lie_are_refused_as_a_push_would_be(admin: User) -> None:
         (b'{"schemaVersion": 1, "name": "x", "tag": "v1", "fsLayers": []}', "schema 1 is not supported"),
         (b"\x00\x01 not json", "not valid JSON"),
         (b"[]", "must be a JSON object"),
+        (b'{"schemaVersion": 2, "artifactType": "\\u0000"}', "null byte"),
+        (b'{"schemaVersion": 2, "artifactType": "\\ud800"}', "half a character"),
         (b'{"schemaVersion": 2, "mediaType": "text/plain"}', "is not a manifest's"),
         (b'{"schemaVersion": 2, "mediaType": ["x"]}', "manifest-refused"),
     ],
