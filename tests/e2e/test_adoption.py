@@ -34,15 +34,18 @@ class Old:
 
 @pytest.fixture(scope="module")
 def moved() -> Iterator[tuple[Platform, Old, str]]:
-    """A platform that was started on the store of a bare registry, what that had, and what adopt said."""
+    """A platform to which the store of a bare registry was moved, what that had, and what adopt said."""
     platform = new_platform()
-    store = platform.var / "registry"
-    store.mkdir(parents=True)
+    folder = platform.var.parent
     try:
-        with bare_registry(platform.var.parent, store) as registry:
-            old = fill(registry, platform.var.parent)
+        with bare_registry(folder, folder / "old") as registry:
+            old = fill(registry, folder)
         platform.up()
-        hand_over(store)
+        place = platform.var / "registry/docker/registry/v2"
+        place.mkdir(parents=True, exist_ok=True)
+        for part in ("blobs", "repositories"):
+            (folder / "old/docker/registry/v2" / part).rename(place / part)
+        hand_over(platform.var / "registry")
         yield platform, old, adopt(platform)
     finally:
         remove(platform)
