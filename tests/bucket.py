@@ -1,0 +1,131 @@
+"""An S3 server of the tests' own (moto) with one bucket, which looks at the keys it is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+
+NAME, PREFIX = "wharf-blobs", "some/where"
+# The requests that may be made without a key: those that make the user, its key and its policy.
+WITHOUT_KEY = 3
+POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+
+
+@dataclass
+class S3:
+    """The server, and what an operator would know about it."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    key: str = ""
+    secret: str = ""
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def store(self) -> str:
+        return f"s3://{NAME}/{PREFIX}"
+
+    def credentials(self, key: str = "", secret: str = "") -> Path:
+        """A credentials file, with the right key unless another one is given."""
+        path = Path(tempfile.mkdtemp(dir=self.folder)) / "credentials"
+        lines = f"aws_access_key_id={key or self.key}\naws_secret_access_key={secret or self.secret}\n"
+        path.write_text(f"[default]\n{lines}")
+        path.chmod(0o600)
+        return path
+
+    def settings(self) -> dict[str, str]:
+        """What `make up` is told."""
+        return {
+            "WHARF_STORE": self.store,
+            "WHARF_STORE_ENDPOINT": self.endpoint,
+            "WHARF_STORE_CREDENTIALS": str(self.credentials()),
+        }
+
+    def keys(self) -> list[str]:
+        """Everything in the bucket."""
+        pages = self._client("s3", self.key, self.secret).get_paginator("list_objects_v2").paginate(Bucket=NAME)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """While inside, it takes connections and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Its data are gone with it."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def make_bucket(self) -> None:
+        """A user who may do everything with the bucket, and the bucket."""
+        iam = self._client("iam", "nobody", "nothing")
+        iam.create_user(UserName="wharf")
+        made = iam.create_access_key(UserName="wharf")["AccessKey"]
+        self.key, self.secret = made["AccessKeyId"], made["SecretAccessKey"]
+        iam.put_user_policy(UserName="wharf", PolicyName="all", PolicyDocument=json.dumps(POLICY))
+        self._client("s3", self.key, self.secret).create_bucket(Bucket=NAME)
+
+    def _client(self, service: str, key: str, secret: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+
+
+def start(folder: Path, port: int | None = None) -> S3:
+    """A server with its bucket, in a moment."""
+    port = port or _free_port()
+    program = str(Path(sys.executable).with_name("moto_server"))
+    process = subprocess.Popen(
+        [program, "-H", "127.0.0.1", "-p", str(port)],
+        env={"PATH": os.environ["PATH"], "INITIAL_NO_AUTH_ACTION_COUNT": str(WITHOUT_KEY)},
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "s3.log").open("a"),
+    )
+    server = S3(folder, port, process)
+    _wait(server)
+    server.make_bucket()
+    return server
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(server: S3) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            requests.get(f"{server.endpoint}/moto-api/", timeout=5)
+        except requests.RequestException:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"The S3 server did not start:\n{(server.folder / 's3.log').read_text()[-2000:]}")
