@@ -107,8 +107,10 @@ def _links_found(found: dict[Link, str], repair: bool) -> Iterator[Finding]:
 
 # --- data -----------------------------------------------------------------------------------------------------
 def _data(repair: bool, deep: bool) -> Iterator[Finding]:
-    for shard in files.SHARDS:
-        stored = dict(files.digests([shard]))
+    """Shard by shard: what is needed may be in one that the store does not have."""
+    there = set(files.shards())
+    for shard in (f"{number:02x}" for number in range(256)):
+        stored = dict(files.digests_in(shard)) if shard in there else {}
         yield from _blobs(shard, stored, deep)
         yield from _unknown(stored, repair)
 
@@ -182,7 +184,7 @@ def _hashes(digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _in_shard(shard: str) -> dict[str, str]:
-    """Digests that begin with these two letters, as a range: an index knows those. No letter of theirs is a `g`."""
+    """Digests that begin with these letters, as a range: an index knows those. No letter of theirs is a `g`."""
     return {"digest__gte": f"sha256:{shard}", "digest__lt": f"sha256:{shard}g"}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -28,8 +28,6 @@ log = structlog.get_logger(__name__)
 
 Kind = Literal["layer", "manifest"]
 _FOLDERS: dict[Kind, str] = {"layer": "_layers", "manifest": "_manifests/revisions"}
-# The first two letters of the digests: the store has a folder for each.
-SHARDS = tuple(f"{number:02x}" for number in range(256))
 # Read at once; S3 answers them side by side.
 _TEXTS = 100
 
@@ -119,14 +117,29 @@ def remove_data(digest: str) -> None:
     _remove(_data_path(digest))
 
 
-def digests(shards: Iterable[str] = SHARDS) -> Iterator[tuple[str, int]]:
-    """Every digest in the store (or in these shards of it) with its size in bytes, in order."""
-    for shard in shards:
+def digests() -> Iterator[tuple[str, int]]:
+    """Every digest in the store with its size in bytes, in order."""
+    for shard in shards():
+        yield from digests_in(shard)
+
+
+def shards() -> list[str]:
+    """The first two letters of the digests, as far as there are such digests: each has a folder in the store."""
+    try:
         with _answering() as store:
-            found = store.filesystem.find(f"{store.root}/blobs/sha256/{shard}", detail=True)
-        for path, info in found.items():
-            if path.endswith("/data"):
-                yield f"sha256:{path.rsplit('/', 2)[1]}", int(info["size"])
+            found = store.filesystem.ls(f"{store.root}/blobs/sha256", detail=False)
+    except FileNotFoundError:
+        return []
+    return sorted(path.rstrip("/").rsplit("/", 1)[1] for path in found)
+
+
+def digests_in(shard: str) -> Iterator[tuple[str, int]]:
+    """The digests that begin with these letters, with their sizes in bytes, in order."""
+    with _answering() as store:
+        found = store.filesystem.find(f"{store.root}/blobs/sha256/{shard}", detail=True)
+    for path, info in found.items():
+        if path.endswith("/data"):
+            yield f"sha256:{path.rsplit('/', 2)[1]}", int(info["size"])
 
 
 def repositories() -> Iterator[str]:
