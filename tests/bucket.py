@@ -20,8 +20,7 @@ import boto3
 import requests
 
 NAME, PREFIX = "wharf-blobs", "some/where"
-# The requests that may be made without a key: those that make the user, its key and its policy.
-WITHOUT_KEY = 3
+# Whose key the server looks at, after the three requests (without a key) that make the user, its key and this.
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 
 
@@ -59,10 +58,16 @@ class S3:
             "WHARF_STORE_CREDENTIALS": str(self.credentials()),
         }
 
-    def keys(self) -> list[str]:
-        """Everything in the bucket."""
+    def listing(self) -> list[str]:
+        """Every name in the bucket."""
         pages = self._client("s3", self.key, self.secret).get_paginator("list_objects_v2").paginate(Bucket=NAME)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def put(self, key: str, content: bytes) -> None:
+        self._client("s3", self.key, self.secret).put_object(Bucket=NAME, Key=key, Body=content)
+
+    def delete(self, key: str) -> None:
+        self._client("s3", self.key, self.secret).delete_object(Bucket=NAME, Key=key)
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -97,19 +102,20 @@ class S3:
         )
 
 
-def start(folder: Path, port: int | None = None) -> S3:
-    """A server with its bucket, in a moment."""
+def start(folder: Path, port: int | None = None, *, with_bucket: bool = True) -> S3:
+    """A server with its bucket, or one that takes any key and has nothing."""
     port = port or _free_port()
     program = str(Path(sys.executable).with_name("moto_server"))
     process = subprocess.Popen(
         [program, "-H", "127.0.0.1", "-p", str(port)],
-        env={"PATH": os.environ["PATH"], "INITIAL_NO_AUTH_ACTION_COUNT": str(WITHOUT_KEY)},
+        env={"PATH": os.environ["PATH"], **({"INITIAL_NO_AUTH_ACTION_COUNT": "3"} if with_bucket else {})},
         stdout=subprocess.DEVNULL,
         stderr=(folder / "s3.log").open("a"),
     )
     server = S3(folder, port, process)
     _wait(server)
-    server.make_bucket()
+    if with_bucket:
+        server.make_bucket()
     return server
 
 

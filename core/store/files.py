@@ -75,6 +75,11 @@ def try_out() -> None:
     _remove_file(path)
 
 
+def takes_empty_uploads() -> bool:
+    """Whether a blob without bytes can be stored: registry 2.8 cannot complete an upload without parts in a bucket."""
+    return _store().has_folders
+
+
 def explain(refusal: errors.Refusal) -> str:
     """What an operator should do about a StoreUnavailable of this module's."""
     cause = refusal.__cause__

@@ -35,9 +35,11 @@ def get(operation: Operation) -> HttpResponse:
     StoreUnavailable when it failed rather than refused: a client must not take a failing store for a lost blob.
     """
     digest = operation.digest
-    if operation.is_limited and operation.reaches_blob(digest):
+    if not operation.reaches_blob(digest):
+        raise errors.BlobUnknown(detail=digest)
+    if operation.is_limited:
         return handover.as_core(operation.repository_name, "pull")
-    repository = None if operation.is_limited else _repository(operation, may_push=False)
+    repository = _repository(operation, may_push=False)
     if repository is not None and client.blob_size(repository=repository.name, digest=digest) is not None:
         raise errors.StoreUnavailable
     raise errors.BlobUnknown(detail=digest)
