@@ -31,12 +31,14 @@ class S3:
     folder: Path
     port: int
     process: subprocess.Popen[bytes]
+    certificate: Path | None = None
+    """What to trust when it speaks TLS."""
     key: str = ""
     secret: str = ""
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def store(self) -> str:
@@ -99,24 +101,35 @@ class S3:
             region_name="us-east-1",
             aws_access_key_id=key,
             aws_secret_access_key=secret,
+            verify=str(self.certificate) if self.certificate else None,
         )
 
 
-def start(folder: Path, port: int | None = None, *, with_bucket: bool = True) -> S3:
+def start(folder: Path, port: int | None = None, *, with_bucket: bool = True, tls: bool = False) -> S3:
     """A server with its bucket, or one that takes any key and has nothing."""
     port = port or _free_port()
     program = str(Path(sys.executable).with_name("moto_server"))
+    certificate = _make_certificate(folder) if tls else None
+    options = ["-c", str(certificate), "-k", str(folder / "s3.key")] if tls else []
     process = subprocess.Popen(
-        [program, "-H", "127.0.0.1", "-p", str(port)],
+        [program, "-H", "127.0.0.1", "-p", str(port), *options],
         env={"PATH": os.environ["PATH"], **({"INITIAL_NO_AUTH_ACTION_COUNT": "3"} if with_bucket else {})},
         stdout=subprocess.DEVNULL,
         stderr=(folder / "s3.log").open("a"),
     )
-    server = S3(folder, port, process)
+    server = S3(folder, port, process, certificate)
     _wait(server)
     if with_bucket:
         server.make_bucket()
     return server
+
+
+def _make_certificate(folder: Path) -> Path:
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(folder / "s3.key")]
+    name = ["-subj", "/CN=s3", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-days", "2", *key, *name, "-out", str(folder / "s3.crt")]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "s3.crt"
 
 
 def _free_port() -> int:
@@ -129,7 +142,11 @@ def _wait(server: S3) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
-            requests.get(f"{server.endpoint}/moto-api/", timeout=5)
+            requests.get(
+                f"{server.endpoint}/moto-api/",
+                timeout=5,
+                verify=str(server.certificate) if server.certificate else True,
+            )
         except requests.RequestException:
             time.sleep(0.1)
         else:

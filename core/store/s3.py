@@ -5,10 +5,9 @@ No listing is ever remembered: by an old one, data that came since would look li
 
 from __future__ import annotations
 
-import os
+import ssl
 from configparser import ConfigParser
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
@@ -20,8 +19,11 @@ from core.store.files import Store
 CONNECT_SECONDS, READ_SECONDS, TRIES = 3, 20, 2
 # Read ahead by this much; s3fs's default is 50 MiB for each open file.
 BLOCK = 5 * 1024 * 1024
-# Those of the machine, as for the registry: the libraries' own list does not know a company's authority.
-AUTHORITIES = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+# Whether it is there is asked by health checks, whose askers wait three seconds.
+PROBE_SECONDS = 5
+# Debian's list, where SSL_CERT_FILE names no other; the registry takes the same. Python's libraries bring one of their
+# own, which does not know a company's authority.
+MACHINE_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 # What S3's codes mean here.
 _WORDS = {
@@ -46,7 +48,9 @@ def open_store() -> Store:
         has_folders=False,
         failures=(OSError, BotoCoreError, ClientError, aiohttp.ClientError),
         # The bucket's root would do, but people keep other things in their buckets, and listings cost.
-        probe=lambda: filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=folder, MaxKeys=1),
+        probe=lambda: filesystem.call_s3(
+            "list_objects_v2", Bucket=bucket, Prefix=folder, MaxKeys=1, timeout=PROBE_SECONDS
+        ),
         explain=_explain,
     )
 
@@ -61,7 +65,7 @@ def _filesystem() -> S3FileSystem:
         default_block_size=BLOCK,
         client_kwargs={
             "region_name": settings.STORE_REGION,
-            "verify": AUTHORITIES if urlsplit(endpoint).scheme != "http" and Path(AUTHORITIES).exists() else None,
+            "verify": ssl.get_default_verify_paths().cafile or MACHINE_AUTHORITIES,
         },
         config_kwargs={
             "connect_timeout": CONNECT_SECONDS,
@@ -86,9 +90,10 @@ def _explain(error: Exception) -> str:
     """An error of the bucket's as a sentence for the operator."""
     server = settings.STORE_ENDPOINT or "Amazon"
     if isinstance(error, SSLError):
-        return f"{error}; a company's own authority is trusted after update-ca-certificates"
-    if isinstance(error, BotoCoreError):
-        return f"{server} does not answer ({error}); is WHARF_STORE_ENDPOINT right and reachable from here?"
+        return f"the certificate of {server} is not trusted ({error}); update-ca-certificates installs an authority"
+    if isinstance(error, BotoCoreError | TimeoutError):
+        said = str(error) or "not in time"
+        return f"{server} does not answer ({said}); is WHARF_STORE_ENDPOINT right and reachable from here?"
     # s3fs raises the operating system's errors in place of S3's.
     cause = error if isinstance(error, ClientError) else error.__cause__
     code = cause.response.get("Error", {}).get("Code", "") if isinstance(cause, ClientError) else ""

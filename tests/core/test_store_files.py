@@ -223,8 +223,19 @@ class TestABucketThatCannotBeUsed:
             with pytest.raises(errors.StoreUnavailable):
                 question()
 
+    def test_a_certificate_that_the_machine_does_not_trust(
+        self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = bucket.start(tmp_path, tls=True)
+        settings.STORE_ENDPOINT, settings.STORE_CREDENTIALS = own.endpoint, str(own.credentials())
+        assert f"the certificate of {own.endpoint} is not trusted" in self.reason()
+        monkeypatch.setenv("SSL_CERT_FILE", str(own.certificate))
+        files._store.cache_clear()
+        files.try_out()
+        own.stop()
+
     def test_a_server_that_never_answers_is_given_up(self, server: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(s3, "READ_SECONDS", 1)
+        monkeypatch.setattr(s3, "PROBE_SECONDS", 1)
         with server.silent():
             assert "does not answer" in self.reason()
         files.check()
