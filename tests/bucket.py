@@ -71,6 +71,20 @@ class S3:
     def delete(self, key: str) -> None:
         self._client("s3", self.key, self.secret).delete_object(Bucket=NAME, Key=key)
 
+    def download(self, folder: Path) -> None:
+        """Copy what lies under the prefix."""
+        client = self._client("s3", self.key, self.secret)
+        for key in self.listing():
+            path = folder / key.removeprefix(f"{PREFIX}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(NAME, key, str(path))
+
+    def upload(self, folder: Path) -> None:
+        """Copy a folder's files to the prefix."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self.put(f"{PREFIX}/{path.relative_to(folder)}", path.read_bytes())
+
     @contextmanager
     def silent(self) -> Iterator[None]:
         """While inside, it takes connections and answers nothing."""

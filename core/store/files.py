@@ -75,9 +75,12 @@ def try_out() -> None:
     _remove_file(path)
 
 
-def takes_empty_uploads() -> bool:
-    """Whether a blob without bytes can be stored: registry 2.8 cannot complete an upload without parts in a bucket."""
-    return _store().has_folders
+def uploads_are_multipart() -> bool:
+    """Whether the registry uploads in S3's parts.
+
+    Then (registry 2.8) one without bytes cannot be completed, and one whose completion was refused is over.
+    """
+    return not _store().has_folders
 
 
 def explain(refusal: errors.Refusal) -> str:

@@ -42,6 +42,10 @@ def pass_on(operation: Operation) -> HttpResponse:
 def refuse(operation: Operation) -> HttpResponse:
     """Say why `door.judge` said no. When it would say yes by now, the client may simply try again."""
     check(operation)
+    if files.uploads_are_multipart():
+        # The registry answers an upload that is over with 500, like a store that fails.
+        files.check()
+        raise errors.UploadUnknown
     raise errors.Unavailable
 
 
@@ -54,7 +58,7 @@ def check(operation: Operation) -> None:
     if "digest" not in query:
         raise errors.DigestInvalid("The last request of an upload needs ?digest=sha256:…")
     digest = oci.parse_digest(query["digest"])
-    if digest == _EMPTY and not files.takes_empty_uploads():
+    if digest == _EMPTY and files.uploads_are_multipart():
         raise errors.UploadInvalid("An empty blob cannot be stored here: the store is a bucket, which takes none.")
     if operation.name is None:
         raise errors.NameInvalid

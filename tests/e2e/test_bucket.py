@@ -184,6 +184,30 @@ def test_a_store_of_another_platform_or_without_our_data_is_not_taken(own: Platf
     own.up()
 
 
+def test_the_data_move_to_a_folder_and_back(own: Platform, app: Repository, server: S3) -> None:
+    """As docs/operating.md tells it."""
+    image, later = make_image(), make_image()
+    app.push(image, "v1")
+    own.down()
+    folder = own.var / "registry"
+    server.download(folder)
+    subprocess.run(["chown", "-R", "wharf:", str(folder)], check=True)
+    bucket_settings = {name: own.extra[name] for name in server.settings()}
+    own.extra.update(dict.fromkeys(bucket_settings, ""))
+    own.up()
+    assert not (own.var / "etc" / "store-credentials").exists()
+    assert app.pull("v1") is not None
+    app.push(later, "v2")
+    assert own.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
+    own.down()
+    server.upload(folder)
+    shutil.rmtree(folder / "docker")
+    own.extra.update(bucket_settings)
+    own.up()
+    assert app.pull("v2") is not None
+    assert own.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
+
+
 def test_what_was_acknowledged_survives_kills(own: Platform) -> None:
     record = push_and_kill(own, KILLS, ("registry", "core", "core-worker"))
     assert record.problems == []
