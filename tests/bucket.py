@@ -68,6 +68,9 @@ class S3:
     def put(self, key: str, content: bytes) -> None:
         self._client("s3", self.key, self.secret).put_object(Bucket=NAME, Key=key, Body=content)
 
+    def get(self, key: str) -> bytes:
+        return bytes(self._client("s3", self.key, self.secret).get_object(Bucket=NAME, Key=key)["Body"].read())
+
     def delete(self, key: str) -> None:
         self._client("s3", self.key, self.secret).delete_object(Bucket=NAME, Key=key)
 

@@ -8,6 +8,7 @@ import pytest
 
 from deploy import bucket, keys
 from deploy.bucket import Bucket
+from deploy.stack import preconditions
 from deploy.stack import settings as operator
 from deploy.stack.layout import Layout
 from deploy.stack.programs import programs
@@ -132,3 +133,28 @@ def test_another_key_restarts_who_reads_it(layout: Layout) -> None:
 def test_the_libraries_of_a_bucket_are_installed_only_for_one() -> None:
     assert not any(line.startswith("s3fs") for line in requirements(*operator.parse({}).extras))
     assert any(line.startswith("s3fs") for line in requirements(*settings().extras))
+
+
+def test_a_virtualenv_of_the_operators_without_the_libraries_is_refused(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "supervisord"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    layout = Layout(tmp_path / "var", "root")
+    preconditions.check_virtualenv(layout, str(tmp_path), operator.parse({}))
+    with pytest.raises(Unusable, match="has no s3fs"):
+        preconditions.check_virtualenv(layout, str(tmp_path), settings())
+    (tmp_path / "lib/python3.11/site-packages/s3fs").mkdir(parents=True)
+    preconditions.check_virtualenv(layout, str(tmp_path), settings())
+
+
+def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    key.chmod(0o604)
+    with pytest.raises(Unusable, match=f"chmod 600 {key}"):
+        preconditions.bucket_key(key)
+    key.chmod(0o640)
+    assert preconditions.bucket_key(key) == KEY
+    with pytest.raises(Unusable, match="which cannot be read"):
+        preconditions.bucket_key(tmp_path / "nothing")

@@ -161,6 +161,27 @@ def test_verify_finds_and_mends_damage_in_a_bucket(own: Platform, app: Repositor
     assert own.manage("verify", "--deep").returncode == 0
 
 
+def test_a_damaged_manifest_is_mended_by_the_next_push(own: Platform, app: Repository, server: S3) -> None:
+    """When an earlier attempt at it is not known to have ended, the bytes are read back."""
+    image = make_image()
+    app.push(image, "v1")
+    encoded = image.digest.removeprefix("sha256:")
+    data = f"{bucket.PREFIX}/docker/registry/v2/blobs/sha256/{encoded[:2]}/{encoded}/data"
+    server.put(data, b"cut")
+    attempt = f"""
+import uuid
+from django.utils import timezone
+from projects.models import Reference, Repository
+Reference.objects.create(
+    repository=Repository.objects.get(name="{app.name}"), kind="self", digest="{image.digest}", size=1, media_type="x",
+    attempt=uuid.uuid4(), expires=timezone.now(),
+)"""
+    assert own.manage("shell", "-c", attempt).returncode == 0
+    assert app.put_manifest(image.manifest, "v2").status_code == 201
+    assert server.get(data) == image.manifest
+    assert app.pull("v2") is not None
+
+
 def test_an_empty_blob_is_refused_with_a_reason(app: Repository) -> None:
     """Registry 2.8 cannot end an upload without bytes in a bucket; trying again would not help."""
     empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
