@@ -132,7 +132,7 @@ make_development_environment() {
     say "making .venv with the libraries and tools of pyproject.toml"
     rm -rf .venv
     /usr/bin/python3 -m venv .venv
-    /usr/bin/python3 deploy/stack/requirements.py --dev | xargs -d '\n' .venv/bin/pip install --quiet --disable-pip-version-check
+    /usr/bin/python3 deploy/stack/requirements.py s3 dev | xargs -d '\n' .venv/bin/pip install --quiet --disable-pip-version-check
     printf '%s' "$now" > "$mark"
 }
 

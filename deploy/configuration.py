@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from deploy.bucket import Bucket
+
 TEMPLATES = Path(__file__).resolve().parent
 
 
@@ -53,17 +55,18 @@ def nginx(
     )
 
 
-def registry(*, net: str, address: str, store: Path, external_url: str, bundle: Path, http_secret: str) -> str:
+def registry(*, net: str, address: str, store: Path | Bucket, external_url: str, bundle: Path, http_secret: str) -> str:
     """The registry's config.yml.
 
-    It listens at `address` of the kind `net` (`unix` and a path, `tcp` and host:port), keeps its blobs under `store`
-    and trusts tokens signed under the certificates in `bundle`. `http_secret` is the same for all replicas.
+    It listens at `address` of the kind `net` (`unix` and a path, `tcp` and host:port), keeps its blobs in `store`
+    and trusts tokens signed under the certificates in `bundle`. `http_secret` is the same for all replicas. A bucket's
+    key is no part of it: the registry looks for that in the file that AWS_SHARED_CREDENTIALS_FILE names.
     """
     return _render(
         "registry/config.yml",
         net=net,
         address=address,
-        store=str(store),
+        store=_store(store),
         external_url=external_url,
         bundle=str(bundle),
         http_secret=http_secret,
@@ -87,6 +90,19 @@ def _servers(listen: str, included: Path, https: Https | None) -> str:
         challenges=str(https.challenges),
         included=str(included),
     )
+
+
+def _store(store: Path | Bucket) -> str:
+    if isinstance(store, Path):
+        return _render("registry/folder.yml", folder=str(store)).rstrip()
+    return _render(
+        "registry/bucket.yml",
+        bucket=store.name,
+        prefix=store.prefix,
+        endpoint=store.endpoint,
+        region=store.region,
+        secure=str(not store.endpoint.startswith("http://")).lower(),
+    ).rstrip()
 
 
 def _lines(directive: str, values: Sequence[str], *, indent: int) -> str:

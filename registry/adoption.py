@@ -16,6 +16,7 @@ from graphlib import TopologicalSorter
 from itertools import islice
 from typing import TypeVar
 
+from django.conf import settings
 from django.db import DataError, connection
 from django.db.models import Q
 from django.utils import timezone
@@ -83,15 +84,25 @@ def adopt(*, owner: User, dry_run: bool = False, store_wins: bool = False) -> It
     """Take a store over, and say how it goes and what could not be taken.
 
     `owner` gets the projects that are made. `dry_run` changes nothing. `store_wins` lets tags of the store count
-    where Wharf has, or had, others of the same name. FileNotFoundError when there is no store, Conflict while
-    another adoption or export runs.
+    where Wharf has, or had, others of the same name. StoreUnavailable when the store does not answer, NotFound when
+    it has no repository, Conflict while another adoption or export runs.
     """
     with alone():
-        names = sorted(files.repositories())
+        names = repositories_there()
         store = _Store(dict(files.digests()), owner, dry_run, store_wins)
         for number, name in enumerate(names, start=1):
             visit = _Visit(store, name, number, len(names))
             yield from visit.findings_and_progress()
+
+
+def repositories_there() -> list[str]:
+    """The store's repositories; NotFound when there is none, which looks like a store in another place."""
+    files.check()
+    names = sorted(files.repositories())
+    if not names:
+        place = f"{settings.STORE_URL.rstrip('/')}/docker/registry/v2/repositories"
+        raise errors.NotFound(f"there is no repository in {place}; put the old registry's folder `docker` there")
+    return names
 
 
 @contextmanager
@@ -192,7 +203,7 @@ class _Visit:
         except errors.NameInvalid as error:
             yield Finding("name-invalid", f"{error.message}. {_how_to_rename(self.name)}")
             return
-        self.revisions = {link.digest: link for link in files.links_of(self.name, "manifest")}
+        self.revisions = {link.digest: link for link in files.found_links(self.name, "manifest")}
         known = _known(self.name)
         todo = plan(
             self.name,
@@ -207,7 +218,7 @@ class _Visit:
             self.tags += len(tags)
             yield self._progress()
         self.live = dict(known.live)
-        self.layers = {link.digest: link for link in files.links_of(self.name, "layer")}
+        self.layers = {link.digest: link for link in files.found_links(self.name, "layer")}
         self.repository = Repository.objects.live().filter(name=self.name).select_related("project").first()
         yield from self._take_over(todo.wanted)
         self._record_unneeded_layers()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from core.store import files
 from core.store.files import TagFolder
 from projects.models import Artifact, Tag
-from registry.adoption import alone
+from registry.adoption import alone, repositories_there
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Change:
 def export(*, dry_run: bool = False) -> Iterator[Change]:
     """Make the store's tags those of Postgres, one repository after the other; `dry_run` only says what it would do.
 
-    May die at any moment and run again. FileNotFoundError when there is no store, Conflict while an adoption runs.
+    May die at any moment and run again. StoreUnavailable, NotFound and Conflict as of `adopt`.
     """
     with alone():
         ours = Tag.objects.live().filter(repository__deleted__isnull=True, repository__project__deleted__isnull=True)
-        names = {*files.repositories(), *ours.values_list("repository__name", flat=True).distinct()}
+        names = {*repositories_there(), *ours.values_list("repository__name", flat=True).distinct()}
         for name in sorted(names):
             change = _difference(name)
             if not dry_run:

@@ -47,12 +47,14 @@ def up(layout: Layout) -> None:
     settings = operator.parse(said)
     preset = _preset_password(layout)
     certificate = _check(layout, settings)
+    bucket_key = preconditions.bucket_key(settings.bucket_key) if settings.bucket_key else ""
     for word in words:
         say(word)
     layout.make_folders()
     with _alone(layout):
-        code = _install(layout)
+        code = _install(layout, settings)
         _keys(layout, "init", preset)
+        _take_store(layout, settings, bucket_key)
         if not postgres.is_made(layout):
             say("making a PostgreSQL cluster")
             postgres.make_cluster(layout)
@@ -196,7 +198,7 @@ def say(sentence: str) -> None:
 # --- steps of up -------------------------------------------------------------------------------------------
 def _check(layout: Layout, settings: Settings) -> Certificate | None:
     preconditions.check_folder(layout)
-    preconditions.check_virtualenv(layout, os.environ.get("WHARF_VENV"))
+    preconditions.check_virtualenv(layout, os.environ.get("WHARF_VENV"), settings)
     preconditions.check_space(layout)
     postgres.binaries(layout)
     ours = _settings_in_force(layout).ports if supervisor.is_running(layout) else {}
@@ -217,17 +219,17 @@ def _preset_password(layout: Layout) -> dict[str, str]:
     return {"WHARF_ADMIN_PASSWORD": operator.admin_password(preset)}
 
 
-def _install(layout: Layout) -> str:
+def _install(layout: Layout, settings: Settings) -> str:
     """Program and libraries as the checkout has them; what comes back is the fingerprint of both."""
     code = installation.program_fingerprint()
     copied = installation.install_program(layout, code)
     if copied:
         say(f"copied the program to {layout.app}")
     installation.use_virtualenv(layout, os.environ.get("WHARF_VENV"))
-    libraries = installation.libraries_fingerprint(layout)
+    libraries = installation.libraries_fingerprint(layout, settings.extras)
     if not installation.libraries_are_installed(layout, libraries):
         say("installing the Python libraries (about half a minute)")
-        installation.install_libraries(layout, libraries)
+        installation.install_libraries(layout, libraries, settings.extras)
     if copied:
         installation.compile_program(layout)
     return code + libraries
@@ -237,6 +239,28 @@ def _keys(layout: Layout, step: str, extra: dict[str, str] | None = None) -> Non
     python, program = str(layout.venv / "bin" / "python"), str(layout.app / "deploy" / "keys.py")
     environment = {**layout.environment(), **(extra or {})}
     service_user.run(layout, python, program, step, str(layout.secrets), environment=environment)
+
+
+def _take_store(layout: Layout, settings: Settings, bucket_key: str) -> None:
+    """Make sure that the store can be used and is ours, with what runs still going on as before."""
+    tried = layout.bucket_key.with_suffix(".new")
+    group = layout.etc.stat().st_gid
+    if settings.bucket:
+        layouts.write(tried, bucket_key, group=group, mode=0o640)
+    claimed = layout.etc / "store-claimed"
+    claim = [] if claimed.exists() else ["--claim"]
+    environment = {**_environment(layout, settings), "WHARF_STORE_CREDENTIALS": str(tried)}
+    words = [str(layout.venv / "bin" / "python"), "manage.py", "check_store", *claim]
+    result = service_user.attempt(layout, *words, environment=environment, cwd=layout.app)
+    if result.returncode != 0:
+        tried.unlink(missing_ok=True)
+        said = result.stderr.strip().splitlines() or ["check_store failed without a word"]
+        raise Unusable(said[-1].removeprefix("CommandError: "))
+    if settings.bucket:
+        tried.replace(layout.bucket_key)
+    else:
+        layout.bucket_key.unlink(missing_ok=True)
+    layouts.write(claimed, "This platform's data lie in a store that is marked as its own.\n")
 
 
 def _write_configuration(layout: Layout, settings: Settings, code: str) -> None:

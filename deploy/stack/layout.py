@@ -64,6 +64,11 @@ class Layout:
         return self.var / "acme"
 
     @property
+    def bucket_key(self) -> Path:
+        """Our copy of the bucket's key, for the registry and core; the path is no secret."""
+        return self.etc / "store-credentials"
+
+    @property
     def log(self) -> Path:
         return self.var / "log"
 
@@ -96,6 +101,7 @@ class Layout:
             "WHARF_REDIS_URL": f"unix://{self.run}/redis.sock?db=0",
             "WHARF_REGISTRY_URL": f"http+unix://{run}%2Fregistry.sock",
             "WHARF_STORE": f"file://{self.var}/registry",
+            "WHARF_STORE_CREDENTIALS": str(self.bucket_key),
             **{name: os.environ[name] for name in kept if name in os.environ},
         }
 

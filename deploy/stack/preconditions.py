@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import stat
 import time
 from pathlib import Path
 
+from deploy import bucket
 from deploy.stack.layout import DATA, Layout, may_run
-from deploy.stack.settings import Unusable
+from deploy.stack.settings import Settings, Unusable
 
 # Libraries, a fresh cluster and its write-ahead log take half of it.
 FIRST_BYTES = 1 << 30
@@ -34,12 +36,17 @@ def check_folder(layout: Layout) -> None:
         raise Unusable(f"the user {layout.user} cannot enter {nearest}; set WHARF_VAR to a folder it can reach")
 
 
-def check_virtualenv(layout: Layout, named: str | None) -> None:
-    """What WHARF_VENV names is one, and its user gets there."""
+def check_virtualenv(layout: Layout, named: str | None, settings: Settings) -> None:
+    """What WHARF_VENV names is one with all that is needed, and its user gets there."""
     if named and not may_run(layout.user, Path(named) / "bin" / "supervisord"):
         raise Unusable(
             f"WHARF_VENV is {named!r}; it must be a virtualenv with the libraries of pyproject.toml that the user "
             f"{layout.user} can reach"
+        )
+    given = Path(named) if named else layout.venv
+    if (named or given.is_symlink()) and settings.bucket and not any(given.glob("lib/python3*/site-packages/s3fs")):
+        raise Unusable(
+            f"the virtualenv {given.resolve()} has no s3fs, which a store in a bucket needs; install it there"
         )
 
 
@@ -50,6 +57,18 @@ def check_space(layout: Layout) -> None:
     free = shutil.disk_usage(nearest).free
     if free < needed:
         raise Unusable(f"only {free >> 20} MiB are free at {nearest}; {needed >> 20} MiB are needed to start")
+
+
+def bucket_key(path: Path) -> str:
+    """The bucket's key out of the operator's file, as a file that programs can read."""
+    try:
+        if path.stat().st_mode & stat.S_IROTH:
+            raise Unusable(f"everybody may read {path}, which holds the bucket's key; chmod 600 {path}")
+        return bucket.credentials(path.read_text())
+    except (OSError, UnicodeError) as error:
+        raise Unusable(f"WHARF_STORE_CREDENTIALS names {path}, which cannot be read: {error}") from error
+    except ValueError as error:
+        raise Unusable(f"WHARF_STORE_CREDENTIALS names {path}; {error}") from error
 
 
 def check_port(port: int, setting: str, user: str) -> None:

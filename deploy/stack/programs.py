@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
         layout.etc / "registry.yml": configuration.registry(
             net="unix",
             address=f"{run}/registry.sock",
-            store=layout.var / "registry",
+            store=settings.bucket or layout.var / "registry",
             external_url=settings.external_url,
             bundle=layout.secrets / "token" / "bundle.pem",
             http_secret=read_private(layout.secrets / "registry-http-secret").strip(),
@@ -79,10 +80,10 @@ def _stores(layout: Layout, settings: Settings) -> list[Program]:
             "registry",
             ["/usr/bin/docker-registry", "serve", registry],
             # GOGC: measured, half of the registry's time is its collector's at the default.
-            {**BARE, "GOGC": "800"},
+            {**BARE, "GOGC": "800", **_for_a_bucket(layout, settings)},
             stop_seconds=70,
             socket="registry.sock",
-            depends_on=[texts["registry.yml"], _bundle(layout)],
+            depends_on=[texts["registry.yml"], _bundle(layout), _bucket_key(layout, settings)],
         ),
     ]
 
@@ -91,8 +92,9 @@ def _application(layout: Layout, settings: Settings, code: str) -> list[Program]
     environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
     celery = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery"]
     schedule = ["--schedule", f"{layout.var}/celery/schedule", "--pidfile", ""]
-    # They read the signing key and the trusted certificates once, at their start.
-    changes = [code, _bundle(layout), read_private(layout.secrets / "token" / "current.crt")]
+    # They read the signing key, the trusted certificates and the bucket's key once, at their start.
+    certificate = read_private(layout.secrets / "token" / "current.crt")
+    changes = [code, _bundle(layout), certificate, _bucket_key(layout, settings)]
     return [
         Program("core", _gunicorn(layout, settings), environment, socket="core.sock", depends_on=changes),
         Program(
@@ -132,6 +134,18 @@ def _listen(port: int) -> list[str]:
 
 def _bundle(layout: Layout) -> str:
     return read_private(layout.secrets / "token" / "bundle.pem")
+
+
+def _for_a_bucket(layout: Layout, settings: Settings) -> dict[str, str]:
+    """Where the registry finds the bucket's key and whom it trusts. (AWS_CA_BUNDLE would make it panic.)"""
+    if not settings.bucket:
+        return {}
+    trusted = {name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ}
+    return {"AWS_SHARED_CREDENTIALS_FILE": str(layout.bucket_key), **trusted}
+
+
+def _bucket_key(layout: Layout, settings: Settings) -> str:
+    return layout.bucket_key.read_text() if settings.bucket else ""
 
 
 def _gunicorn(layout: Layout, settings: Settings) -> list[str]:

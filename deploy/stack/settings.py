@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deploy import bucket
+from deploy.bucket import Bucket
+
 # Said anew each time, or only once, or by ourselves: never remembered and never handed on.
 NOT_REMEMBERED = {"WHARF_VAR", "WHARF_USER", "WHARF_VENV", "WHARF_ADMIN_PASSWORD"}
-OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTRY_URL", "WHARF_STORE",
-        "WHARF_FINGERPRINT"}  # fmt: skip
+OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTRY_URL", "WHARF_FINGERPRINT"}
 # These shape the configuration files; all others are core's.
 OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS", "WHARF_TLS_CERT", "WHARF_TLS_KEY",
-           "WHARF_TLS_PORT"}  # fmt: skip
+           "WHARF_TLS_PORT", "WHARF_STORE_CREDENTIALS"}  # fmt: skip
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
@@ -43,6 +45,10 @@ class Settings:
     passed_on: dict[str, str] = field(default_factory=dict)
     """Other WHARF_ variables, for core."""
     tls: Tls | None = None
+    bucket: Bucket | None = None
+    """The store; without one it is a folder of WHARF_VAR's."""
+    bucket_key: Path | None = None
+    """The operator's file with the bucket's key."""
 
     @property
     def ports(self) -> dict[int, str]:
@@ -59,6 +65,11 @@ class Settings:
         """The address without its port: what a certificate must be for."""
         return urlsplit(self.external_url).hostname or ""
 
+    @property
+    def extras(self) -> list[str]:
+        """Those of pyproject.toml's optional libraries that are needed."""
+        return ["s3"] if self.bucket else []
+
 
 def parse(given: Mapping[str, str]) -> Settings:
     """Settings from WHARF_ variables; Unusable says what is wrong with one."""
@@ -69,11 +80,14 @@ def parse(given: Mapping[str, str]) -> Settings:
     if given.get("WHARF_LOG_LEVEL", "INFO") not in LOG_LEVELS:
         raise Unusable(f"WHARF_LOG_LEVEL is {given['WHARF_LOG_LEVEL']!r}; it must be one of {', '.join(LOG_LEVELS)}")
     tls = _tls(given, port)
+    store, key = _bucket(given)
     return Settings(
         port=port,
         external_url=_external_url(given, port, tls),
         tls=tls,
         core_workers=_number(given, "WHARF_CORE_WORKERS", 2, 1, 64),
+        bucket=store,
+        bucket_key=key,
         passed_on={name: _plain(name, given[name]) for name in sorted(given) if name not in OWN_USE},
     )
 
@@ -142,6 +156,28 @@ def _external_url(given: Mapping[str, str], port: int, tls: Tls | None) -> str:
     if tls and not url.startswith("https://"):
         raise Unusable(f"WHARF_EXTERNAL_URL is {url!r}; with WHARF_TLS_CERT it must begin with https://")
     return url
+
+
+def _bucket(given: Mapping[str, str]) -> tuple[Bucket | None, Path | None]:
+    """A bucket and the file with its key, or neither."""
+    if "WHARF_STORE" not in given:
+        for name in ("WHARF_STORE_ENDPOINT", "WHARF_STORE_REGION", "WHARF_STORE_CREDENTIALS"):
+            if name in given:
+                raise Unusable(f"{name} is set, but WHARF_STORE names no bucket; it must look like s3://bucket/prefix")
+        return None, None
+    try:
+        parsed = bucket.parse(
+            given["WHARF_STORE"], given.get("WHARF_STORE_ENDPOINT", ""), given.get("WHARF_STORE_REGION", "")
+        )
+    except ValueError as error:
+        raise Unusable(str(error)) from error
+    key = Path(given.get("WHARF_STORE_CREDENTIALS", ""))
+    if not key.is_absolute():
+        raise Unusable(
+            f"WHARF_STORE_CREDENTIALS is {given.get('WHARF_STORE_CREDENTIALS', '')!r}; it must be the absolute path of "
+            "a file with a section [default] that has aws_access_key_id and aws_secret_access_key"
+        )
+    return parsed, key
 
 
 def _url(text: str) -> str:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from deploy import configuration
+from deploy.bucket import Bucket
 from deploy.certificate import load
 from tests.certificates import Authority
 
@@ -70,6 +71,33 @@ def test_the_registry_listens_where_it_is_told() -> None:
         http_secret="x",
     )
     assert "net: tcp\n  addr: :5000\n" in text
+    assert "@{" not in text
+
+
+def test_the_registry_keeps_its_blobs_in_a_bucket() -> None:
+    text = configuration.registry(
+        net="tcp",
+        address=":5000",
+        store=Bucket("blobs", "a/b", "http://minio:9000", "eu-central-1"),
+        external_url="https://registry.example.com",
+        bundle=Path("/secrets/token/bundle.pem"),
+        http_secret="x",
+    )
+    section = """
+  s3:
+    bucket: "blobs"
+    rootdirectory: "/a/b"
+    region: "eu-central-1"
+    regionendpoint: "http://minio:9000"
+    secure: false
+    v4auth: true
+  delete:
+    enabled: true
+"""
+    assert section in text
+    assert "disable: true" in text, "clients are not sent to the bucket"
+    assert "filesystem" not in text
+    assert "key" not in section, "the bucket's key is in a file of its own"
     assert "@{" not in text
 
 

@@ -215,7 +215,7 @@ def test_keys_rotate_with_two_certificates_trusted_between(layout: Layout) -> No
 def test_the_requirements_are_those_of_pyproject() -> None:
     assert any(line.startswith("django>=5.2") for line in requirements())
     assert not any(line.startswith("ruff") for line in requirements())
-    assert any(line.startswith("ruff") for line in requirements(dev=True))
+    assert any(line.startswith("ruff") for line in requirements("dev"))
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils import timezone
+from pytest_django import Settings
 
 from core import configuration
 from core.models import Outbox
@@ -35,7 +36,7 @@ from rbac.models import User
 from rbac.roles import Role
 from registry import adoption
 from registry.verify import Finding, verify
-from tests import factories, old_registry
+from tests import bucket, factories, old_registry
 from tests.e2e.client import Image, descriptor, digest_of, make_image, make_index
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store", "admin")]
@@ -576,7 +577,7 @@ def test_a_name_that_is_none_here_is_reported_with_what_to_do(name: str, words: 
 
 def test_without_a_store_it_says_where_one_would_be() -> None:
     for command in ("adopt", "export-tags"):
-        with pytest.raises(CommandError, match=r"there is no registry's store: .*/docker/registry/v2/repositories"):
+        with pytest.raises(CommandError, match=r"there is no repository in file:///.*/docker/registry/v2/repositories"):
             call_command(command, stdout=StringIO())
 
 
@@ -590,23 +591,33 @@ def test_uploads_under_way_are_left_alone(admin: User) -> None:
 
 
 # --- other stores -------------------------------------------------------------------------------------------------
-def test_a_store_that_is_no_folder_is_adopted_and_exported_too(admin: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """fsspec's memory filesystem stands for object stores: no folders of their own, other names for times."""
+def test_a_bucket_is_adopted_and_exported_too(admin: User, settings: Settings, tmp_path: Path) -> None:
+    """S3: no folders of their own, other names for times."""
     one, two = make_image(), make_image()
     old_registry.push("shop/app", one, "v1", "v2")
     old_registry.push("shop/app", two)
     old_registry.push_index("shop/app", make_index(one, two), "multi")
-    memory = fsspec.filesystem("memory")
-    memory.rm("/old", recursive=True) if memory.exists("/old") else None
-    memory.put(str(old_registry.STORE), "/old/docker/registry/v2", recursive=True)
-    monkeypatch.setattr(files, "_store", lambda: (memory, "/old/docker/registry/v2"))
-    assert kinds(admin) == []
-    assert set(tags_of("shop/app")) == {"v1", "v2", "multi"}
-    assert not [path for path in memory.find("/old") if "/tags/" in path]
-    assert timezone.now() - Tag.objects.get(name="v1").pushed < timedelta(minutes=5)
-    assert list(verify(deep=True)) == []
-    call_command("export-tags", stdout=StringIO())
-    assert {folder.name: folder.digest for folder in files.tag_folders("shop/app")} == tags_of("shop/app")
+    server = bucket.start(tmp_path)
+    try:
+        settings.STORE_URL, settings.STORE_ENDPOINT = server.store, server.endpoint
+        settings.STORE_CREDENTIALS = str(server.credentials())
+        files._store.cache_clear()
+        for path, content in files_of_the_store().items():
+            place = Path(path).relative_to(old_registry.STORE)
+            server.put(f"{bucket.PREFIX}/docker/registry/v2/{place}", content)
+        assert kinds(admin) == []
+        assert set(tags_of("shop/app")) == {"v1", "v2", "multi"}
+        assert not [name for name in server.listing() if "/tags/" in name]
+        assert timezone.now() - Tag.objects.get(name="v1").pushed < timedelta(minutes=5)
+        assert list(verify(deep=True)) == []
+        call_command("export-tags", stdout=StringIO())
+        assert {folder.name: folder.digest for folder in files.tag_folders("shop/app")} == tags_of("shop/app")
+        server.stop()
+        with pytest.raises(CommandError, match="does not answer"):
+            adopt()
+    finally:
+        server.stop()
+        files._store.cache_clear()
 
 
 # --- and back -----------------------------------------------------------------------------------------------------
@@ -717,8 +728,8 @@ def test_a_store_that_we_may_not_read_is_not_called_damaged(monkeypatch: pytest.
     def refused(*_: Any, **__: Any) -> dict[str, Any]:
         return {"x": PermissionError(13, "Permission denied", "/the/store")}
 
-    monkeypatch.setattr(files._store()[0], "cat", refused)
-    with pytest.raises(CommandError, match="/the/store may not be read or changed"):
+    monkeypatch.setattr(files._store().filesystem, "cat", refused)
+    with pytest.raises(CommandError, match=r"Permission denied: ./the/store.*chown -R wharf"):
         adopt()
 
 

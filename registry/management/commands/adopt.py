@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from core import errors
+from core.store import files
 from projects import projects
 from rbac.models import User
 from registry.adoption import Progress, adopt
@@ -37,21 +38,15 @@ class Command(BaseCommand):
     ) -> None:
         try:
             self._run(_owner(owner), dry_run, store_wins)
+        except errors.StoreUnavailable as error:
+            raise CommandError(
+                f"the store does not do it: {files.explain(error)}. In a folder everything must belong to the service "
+                "user (chown -R wharf: VAR/registry). Then run adopt again: it goes on where it was"
+            ) from error
         except errors.Refusal as error:
             raise CommandError(error.message) from error
-        except FileNotFoundError as error:
-            raise CommandError(
-                f"there is no registry's store: {error} does not exist; put the old registry's folder `docker` there"
-            ) from error
-        except PermissionError as error:
-            raise CommandError(
-                f"{error.filename} may not be read or changed; the store must belong to the service user "
-                "(chown -R wharf: VAR/registry). Then run adopt again: it goes on where it was"
-            ) from error
-        except (OperationalError, OSError) as error:
-            raise CommandError(
-                f"database or store went away: {error}. Run adopt again: it goes on where it was"
-            ) from error
+        except OperationalError as error:
+            raise CommandError(f"the database went away: {error}. Run adopt again: it goes on where it was") from error
 
     def _run(self, owner: User, dry_run: bool, store_wins: bool) -> None:
         began = spoke = time.monotonic()

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from core import errors
+from core.store import files
 from registry.tag_export import Change, export
 
 
@@ -27,14 +28,12 @@ class Command(BaseCommand):
                 removed += len(change.remove)
                 equal += change.equal
                 foreign += len(change.foreign)
+        except errors.StoreUnavailable as error:
+            raise CommandError(f"the store does not do it: {files.explain(error)}. Run export-tags again") from error
         except errors.Refusal as error:
             raise CommandError(error.message) from error
-        except FileNotFoundError as error:
-            raise CommandError(f"there is no registry's store: {error} does not exist") from error
-        except PermissionError as error:
-            raise CommandError(f"{error.filename} may not be changed; it must belong to the service user") from error
-        except (OperationalError, OSError) as error:
-            raise CommandError(f"database or store went away: {error}. Run export-tags again") from error
+        except OperationalError as error:
+            raise CommandError(f"the database went away: {error}. Run export-tags again") from error
         self.stdout.write(
             f"{'would write' if dry_run else 'wrote'} {written} tags, {'would remove' if dry_run else 'removed'} "
             f"{removed}, {equal} were equal, {foreign} that Wharf never had were left"
