@@ -13,6 +13,10 @@ status:          ## what runs, and whether it is healthy
 	@deploy/bootstrap.sh status
 logs:            ## follow the logs (PROGRAM=core for one)
 	@PROGRAM=$(PROGRAM) deploy/bootstrap.sh logs
+renew-tls:       ## give nginx the renewed certificate; nothing is restarted
+	@deploy/bootstrap.sh renew-tls
+trial-tls:       ## a certificate authority of your own, for trying HTTPS
+	@deploy/bootstrap.sh trial-tls
 rotate-token-key: ## a new key for signing tokens (takes seven minutes, stops nothing)
 	@deploy/bootstrap.sh rotate-token-key
 
@@ -33,4 +37,4 @@ bench:           ## Wharf's speed beside a bare stock registry's, to bench/resul
 torture:         ## the kill test for hours (KILLS=2000)
 	@WHARF_TEST_KILLS=$(or $(KILLS),2000) deploy/bootstrap.sh test tests/e2e/test_kill.py
 
-.PHONY: help up down status logs rotate-token-key dev check test conformance bench torture
+.PHONY: help up down status logs renew-tls trial-tls rotate-token-key dev check test conformance bench torture

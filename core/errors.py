@@ -229,6 +229,13 @@ class UploadInvalid(Refusal):
     code = "BLOB_UPLOAD_INVALID"
 
 
+class UploadUnknown(Refusal):
+    """The upload is over, or never began; start another one."""
+
+    status = 404
+    code = "BLOB_UPLOAD_UNKNOWN"
+
+
 class RangeInvalid(Refusal):
     """The chunk does not follow the bytes received so far."""
 

@@ -21,6 +21,9 @@ _OUTBOX = Statement(
     "INSERT INTO core_outbox (topic, payload, occurred, attempts) VALUES ($1, $2, clock_timestamp(), 0)",
 )
 
+SYSTEM = "system"
+"""The actor of what the platform does by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -34,7 +37,7 @@ class Event:
     resource_type: ClassVar[str]
 
     actor: str
-    """Who caused it: a user's or robot's name, `anonymous`, or `system` for the platform itself."""
+    """Who caused it: a user's or robot's name, `anonymous`, or SYSTEM."""
 
     project_id: int | None = None
     """The project it happened in, if it was one."""

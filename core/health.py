@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as Late
 from django.db import connection
 
 from core import redis
-from core.store import client
+from core.store import client, files
 
 WITHIN_SECONDS = 2.5
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
@@ -56,6 +56,8 @@ def _ask_jobservice() -> None:
 def _ask_registry() -> None:
     if not client.is_alive():
         raise ConnectionError
+    # It answers also when its store does not.
+    files.check()
 
 
 QUESTIONS: dict[str, Callable[[], None]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -231,9 +232,19 @@ def parse_manifest(content: bytes, content_type: str) -> Manifest:
     )
 
 
+def parse_stored_manifest(content: bytes) -> Manifest:
+    """What a manifest in a registry's store says, of which only the bytes were kept; errors as of `parse_manifest`.
+
+    Without `mediaType`, which OCI leaves optional, its form tells what it is, as registry 2.8 does it.
+    """
+    document = _load(content)
+    media_type = document.get("mediaType") or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
+    return parse_manifest(content, str(media_type))
+
+
 def _load(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content, object_pairs_hook=_without_duplicates)
+        document = json.loads(content, object_pairs_hook=_sound_object, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise errors.ManifestInvalid(f"The manifest is not valid JSON: {str(error)[:200]}") from error
     if not isinstance(document, dict):
@@ -241,12 +252,27 @@ def _load(content: bytes) -> dict[str, Any]:
     return document
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Go and Python disagree on which of two equal keys counts; so do the programs that read manifests."""
+def _sound_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
+        # Go and Python disagree on which of two equal keys counts; so do the programs that read manifests.
         raise ValueError("a key appears twice in one object")
+    for key, value in pairs:
+        for each in (key, *(value if isinstance(value, list) else [value])):
+            _refuse_unwritable(each)
     return result
+
+
+def _refuse_unwritable(value: Any) -> None:
+    """ValueError for what JSON can say and PostgreSQL cannot keep."""
+    if isinstance(value, str) and ("\x00" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
+        raise ValueError("a text holds a null byte or half a character")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number in JSON")
 
 
 def _descriptors(value: Any, where: str) -> Iterator[Descriptor]:
@@ -289,6 +315,4 @@ def _annotations(value: Any, where: str) -> dict[str, str]:
         return {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise errors.ManifestInvalid(f"{where} must map strings to strings")
-    if any("\x00" in key + text for key, text in value.items()):
-        raise errors.ManifestInvalid(f"{where} holds a null byte")
     return value

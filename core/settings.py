@@ -163,6 +163,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 2 * 3600}
 # --- the stock registry behind us -----------------------------------------------------------------
 REGISTRY_URL = env("WHARF_REGISTRY_URL", default="http://localhost:5000")
 STORE_URL = env("WHARF_STORE", default=f"file://{VAR}/registry")
+# When that is s3://bucket/prefix: its server (Amazon's when empty), and the file with the key.
+STORE_ENDPOINT = env("WHARF_STORE_ENDPOINT", default="")
+STORE_REGION = env("WHARF_STORE_REGION", default="us-east-1")
+STORE_CREDENTIALS = env("WHARF_STORE_CREDENTIALS", default=str(SECRETS / "store-credentials"))
 TOKEN_SERVICE = "harbor-registry"  # noqa: S105 - the name clients are challenged with, as in Harbor
 TOKEN_ISSUER = "harbor-token-issuer"  # noqa: S105
 TOKEN_LIFETIME = env.int("WHARF_TOKEN_EXPIRATION", default=5) * 60

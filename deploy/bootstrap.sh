@@ -132,13 +132,13 @@ make_development_environment() {
     say "making .venv with the libraries and tools of pyproject.toml"
     rm -rf .venv
     /usr/bin/python3 -m venv .venv
-    /usr/bin/python3 deploy/stack/requirements.py --dev | xargs -d '\n' .venv/bin/pip install --quiet --disable-pip-version-check
+    /usr/bin/python3 deploy/stack/requirements.py s3 dev | xargs -d '\n' .venv/bin/pip install --quiet --disable-pip-version-check
     printf '%s' "$now" > "$mark"
 }
 
 RUNTIME=(postgresql redis-server nginx docker-registry python3 python3-venv gettext ca-certificates util-linux procps)
 # What the tests need besides.
-TESTS=(skopeo chromium fonts-wqy-zenhei openssl curl)
+TESTS=(skopeo chromium fonts-wqy-zenhei openssl curl iproute2)
 
 main() {
     local command=${1:-}
@@ -149,7 +149,13 @@ main() {
             install_packages "${RUNTIME[@]}"
             make_user
             ;;
-        down | status | logs | rotate-token-key)
+        trial-tls)
+            become_root "$@"
+            check_system
+            install_packages python3 openssl
+            make_user
+            ;;
+        down | status | logs | renew-tls | rotate-token-key)
             become_root "$@"
             command -v /usr/bin/python3 >/dev/null || refuse "nothing is installed yet; run make up"
             ;;
@@ -174,7 +180,7 @@ main() {
             # Shows what the kill test did, which is part of its result.
             exec .venv/bin/python -m pytest -s "$@"
             ;;
-        *) refuse "usage: bootstrap.sh up|down|status|logs|rotate-token-key|dev|test" ;;
+        *) refuse "usage: bootstrap.sh up|down|status|logs|renew-tls|trial-tls|rotate-token-key|dev|test" ;;
     esac
     exec /usr/bin/python3 -B -m deploy.stack "$@"
 }

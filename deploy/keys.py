@@ -35,6 +35,7 @@ def init(folder: Path) -> None:
     _make(folder / "secret-key", lambda: secrets.token_hex(32))
     _make(folder / "credential-key", lambda: secrets.token_hex(32))
     _make(folder / "registry-http-secret", lambda: secrets.token_hex(32))
+    _make(folder / "platform-id", lambda: secrets.token_hex(16))
     _make(folder / "fernet-key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode())
     _make(folder / "admin-password", lambda: os.environ.get("WHARF_ADMIN_PASSWORD") or _password())
     token = folder / "token"

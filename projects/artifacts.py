@@ -6,9 +6,8 @@ registry's PUT, then one short transaction that makes them live. An answer of 20
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,12 +18,10 @@ from django.utils import timezone
 
 from core import configuration, errors, oci
 from core.events import emit
-from core.oci import Descriptor
 from core.postgres.prepared import Statement
 from core.store import client
-from projects import links, manifest_repair, quotas, tags
+from projects import links, manifest_repair, manifest_rows, quotas, tags
 from projects.events import ArtifactDeleted, ArtifactPushed
-from projects.kinds import accessory_kind, artifact_kind
 from projects.models import Accessory, Artifact, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
 from rbac.access import Actor
 
@@ -33,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 # Longer than the longest request can live, with a margin: an attempt that sleeps longer finds its rows gone.
 PENDING_LIFETIME = timedelta(hours=1)
-CONFIG_MOST_BYTES = 1024 * 1024
 
 _HOLD_PROJECT = Statement("bigint", "SELECT true FROM projects_project WHERE id = $1 AND deleted IS NULL FOR KEY SHARE")
 _HOLD_REPOSITORY = Statement("bigint", "SELECT deleted IS NULL FROM projects_repository WHERE id = $1 FOR KEY SHARE")
@@ -72,7 +68,8 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
     Raises ManifestBlobUnknown, ManifestInvalid (sizes that lie), QuotaExceeded, ReadOnly, ProjectUnknown, and
     Unavailable or StoreUnavailable when it may work later.
     """
-    references = [*_references(manifest, repository)]
+    _check(repository, manifest)
+    references = [*manifest_rows.references(manifest, repository)]
     attempt = uuid.uuid4()
     _begin(repository, manifest, references, attempt)
     try:
@@ -119,53 +116,15 @@ def delete_all(*, repository: Repository) -> None:
 
 
 # --- before the registry has it --------------------------------------------------------------------------
-def _references(manifest: oci.Manifest, repository: Repository) -> Iterable[Reference]:
-    """Unsaved rows for everything a manifest refers to; refuses what is not there or has another size."""
-    real = links.sizes(repository=repository, digests=[blob.digest for blob in manifest.blobs])
-    children = {
-        artifact.digest: artifact.manifest.size
-        for artifact in Artifact.objects.live()
+def _check(repository: Repository, manifest: oci.Manifest) -> None:
+    """Refuse what refers to something that is not there or has another size."""
+    children = (
+        Artifact.objects.live()
         .filter(repository=repository, manifest__in=[child.digest for child in manifest.children])
-        .select_related("manifest")
-        .defer("manifest__content")
-    }
-    itself = Descriptor(manifest.media_type, manifest.digest, manifest.size)
-    yield _reference(repository, Kind.SELF, 0, itself)
-    for position, blob in enumerate(manifest.blobs):
-        kind = Kind.CONFIG if manifest.config and position == 0 else Kind.LAYER
-        yield _reference(repository, kind, position, _checked(blob, real))
-    for position, child in enumerate(manifest.children):
-        yield _reference(repository, Kind.CHILD, position, _checked(child, children))
-    if manifest.subject:
-        yield _reference(repository, Kind.SUBJECT, 0, manifest.subject)
-
-
-def _checked(descriptor: Descriptor, real: dict[str, int]) -> Descriptor:
-    if descriptor.digest not in real:
-        raise errors.ManifestBlobUnknown(detail={"digest": descriptor.digest})
-    if descriptor.size != real[descriptor.digest]:
-        raise errors.ManifestInvalid(
-            f"{descriptor.digest} has {real[descriptor.digest]} bytes, not {descriptor.size} as its descriptor says"
-        )
-    return descriptor
-
-
-def _reference(repository: Repository, kind: Reference.Kind, position: int, descriptor: Descriptor) -> Reference:
-    said = {
-        "platform": descriptor.platform,
-        "annotations": descriptor.annotations,
-        "artifactType": descriptor.artifact_type,
-        "urls": list(descriptor.urls),
-    }
-    return Reference(
-        repository=repository,
-        kind=kind,
-        position=position,
-        digest=descriptor.digest,
-        size=descriptor.size,
-        media_type=descriptor.media_type,
-        descriptor={key: value for key, value in said.items() if value},
+        .values_list("manifest_id", "manifest__size")
     )
+    blobs = links.sizes(repository=repository, digests=[blob.digest for blob in manifest.blobs])
+    manifest_rows.check(manifest, blobs=blobs, children=dict(children))
 
 
 def _begin(repository: Repository, manifest: oci.Manifest, references: list[Reference], attempt: uuid.UUID) -> None:
@@ -179,21 +138,10 @@ def _begin(repository: Repository, manifest: oci.Manifest, references: list[Refe
 
 
 def _read_config(repository: Repository, manifest: oci.Manifest) -> dict[str, Any]:
-    """What an image's configuration tells about it ({} for other artifacts, and for nonsense)."""
-    config = manifest.config
-    if config is None or not config.media_type.endswith(("container.image.v1+json", "image.config.v1+json")):
+    config = manifest_rows.telling_config(manifest)
+    if config is None:
         return {}
-    if config.size > CONFIG_MOST_BYTES:
-        return {}
-    content = client.get_blob(repository=repository.name, digest=config.digest)
-    try:
-        document = json.loads(content or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(document, dict) or "\\u0000" in (content or b"").decode(errors="replace"):
-        return {}
-    keys = ("architecture", "os", "os.version", "variant", "author", "created", "config")
-    return {key: document[key] for key in keys if key in document}
+    return manifest_rows.told_by(client.get_blob(repository=repository.name, digest=config.digest) or b"")
 
 
 # --- the one transaction that makes it true ------------------------------------------------------------------
@@ -207,10 +155,7 @@ def _record(
     extra: dict[str, Any],
 ) -> None:
     project = repository.project
-    _hold_project(project)
-    _revive(repository)
-    _hold_links(repository, manifest)
-    _hold_children(repository, manifest)
+    hold(repository, [manifest])
     artifact, is_new = _save_artifact(repository, manifest, extra)
     _make_live(artifact, attempt, expected, is_new)
     _save_accessory(artifact, manifest, tag)
@@ -233,6 +178,17 @@ def _record(
         quotas.charge(project=project, artifact=artifact)
 
 
+def hold(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:
+    """Lock what these manifests need until the transaction ends, so that none of it can go; revives the repository.
+
+    Raises ProjectUnknown or ManifestBlobUnknown when something has gone already.
+    """
+    _hold_project(repository.project)
+    _revive(repository)
+    _hold_links(repository, manifests)
+    _hold_children(repository, manifests)
+
+
 def _hold_project(project: Project) -> None:
     """Lock the project against deletion; ProjectUnknown when it is gone."""
     if not _HOLD_PROJECT.row(project.pk):
@@ -247,9 +203,10 @@ def _revive(repository: Repository) -> None:
         )
 
 
-def _hold_links(repository: Repository, manifest: oci.Manifest) -> None:
-    """Lock the links that the manifest needs, in digest order, and see that none is being removed."""
-    needed = {(blob.digest, "layer") for blob in manifest.blobs} | {(manifest.digest, "manifest")}
+def _hold_links(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:
+    """Lock the links that the manifests need, in digest order, and see that none is being removed."""
+    needed = {(blob.digest, "layer") for manifest in manifests for blob in manifest.blobs}
+    needed |= {(manifest.digest, "manifest") for manifest in manifests}
     held = RepositoryBlob.objects.raw(
         """
         SELECT link.id, link.kind, link.state, blob.digest AS held_digest
@@ -264,8 +221,8 @@ def _hold_links(repository: Repository, manifest: oci.Manifest) -> None:
         raise errors.ManifestBlobUnknown(detail=[{"digest": digest} for digest, _ in sorted(missing)])
 
 
-def _hold_children(repository: Repository, manifest: oci.Manifest) -> None:
-    needed = {child.digest for child in manifest.children}
+def _hold_children(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:
+    needed = {child.digest for manifest in manifests for child in manifest.children}
     held = Artifact.objects.raw(
         """
         SELECT id, digest FROM projects_artifact
@@ -280,27 +237,8 @@ def _hold_children(repository: Repository, manifest: oci.Manifest) -> None:
 def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[str, Any]) -> tuple[Artifact, bool]:
     """The artifact's row, locked, and whether it was not live before."""
     now = timezone.now()
-    Manifest.objects.bulk_create(
-        [
-            Manifest(
-                digest=manifest.digest, media_type=manifest.media_type, size=manifest.size, content=manifest.content
-            )
-        ],
-        ignore_conflicts=True,
-    )
-    config_type = manifest.config.media_type if manifest.config else ""
-    facts = {
-        "media_type": manifest.media_type,
-        "config_media_type": config_type,
-        "artifact_type": manifest.artifact_type or config_type,
-        "kind": artifact_kind(manifest),
-        "size": manifest.size + sum(blob.size for blob in manifest.blobs),
-        "subject_digest": manifest.subject.digest if manifest.subject else "",
-        "layer_chain": manifest.layer_chain,
-        "annotations": manifest.annotations,
-        "extra_attrs": extra,
-        "pushed": now,
-    }
+    Manifest.objects.bulk_create([manifest_rows.content(manifest)], ignore_conflicts=True)
+    facts = manifest_rows.artifact_facts(manifest, told=extra, pushed=now)
     # Inserted as deleted: a row that was there, live or not, is left alone and judged below under its lock.
     Artifact.objects.bulk_create(
         [Artifact(repository=repository, manifest_id=manifest.digest, deleted=now, **facts)], ignore_conflicts=True
@@ -329,17 +267,10 @@ def _make_live(artifact: Artifact, attempt: uuid.UUID, expected: int, is_new: bo
 
 
 def _save_accessory(artifact: Artifact, manifest: oci.Manifest, tag: str | None) -> None:
-    subject = manifest.subject.digest if manifest.subject else oci.accessory_subject(tag or "")
-    if subject is None:
-        return
-    Accessory.objects.update_or_create(
-        artifact=artifact,
-        defaults={
-            "repository_id": artifact.repository_id,
-            "subject_digest": subject,
-            "kind": accessory_kind(manifest, tag or ""),
-        },
-    )
+    row = manifest_rows.accessory(artifact, manifest, tag or "")
+    if row is not None:
+        facts = {"repository_id": row.repository_id, "subject_digest": row.subject_digest, "kind": row.kind}
+        Accessory.objects.update_or_create(artifact=artifact, defaults=facts)
 
 
 # --- deleting ------------------------------------------------------------------------------------------------

@@ -85,6 +85,23 @@ class RepositoryDeleted(ProjectEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepositoryAdopted(ProjectEvent):
+    """Manifests that the store had already became artifacts: so many, with so many tags."""
+
+    topic = "ADOPT_REPOSITORY"
+    operation = "adopt"
+    resource_type = "repository"
+
+    repository: str
+    artifacts: int
+    tags: int
+
+    @property
+    def resource(self) -> str:
+        return self.repository
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArtifactEvent(ProjectEvent):
     resource_type = "artifact"
 

@@ -125,7 +125,7 @@ def record_present(*, repository: Repository, digest: str, size: int, kind: Kind
 
 
 def record_all_present(*, repository: Repository, sizes: Mapping[str, int], kind: Kind = Kind.LAYER) -> None:
-    """The registry told us that the repository has these blobs: digest → bytes."""
+    """The store told us that the repository has these blobs: digest → bytes."""
     if not sizes:
         return
     digests = sorted(sizes)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from core import configuration, errors, oci
 from core.constraints import refuse_duplicates
-from core.events import emit
+from core.events import SYSTEM, emit
 from projects import links
 from projects import metadata as project_metadata
 from projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
@@ -32,23 +32,18 @@ def create(
     What a robot makes belongs to the first system admin. Only system admins choose the storage limit;
     `public` counts when the metadata do not say it.
     """
-    if not oci.is_project_name(name):
-        raise errors.BadRequest(
-            f"the project name {name[:80]!r} is not valid: 1 to 255 lower-case letters and digits, "
-            "separated by single '.', '_' or '-'"
-        )
+    _check_name(name)
     owner = _owner(actor)
     kept = project_metadata.checked({"public": str(public), **metadata})
     is_public = kept.pop("public") == "true"
-    limit = _limit(storage_limit, actor)
-    links.wait_for_removal(project_name=name)
-    with transaction.atomic():
-        with refuse_duplicates(project_name_live=f"The project named {name} already exists"):
-            project = Project.objects.create(name=name, owner=owner, public=is_public, metadata=kept)
-        Member.objects.create(project=project, user=owner, role=Role.PROJECT_ADMIN)
-        Quota.objects.create(project=project, hard=limit)
-        emit(ProjectCreated(actor=actor.name, project_id=project.pk, project=name))
-    return project
+    made = Project(name=name, owner=owner, public=is_public, metadata=kept)
+    return _save_new(made, limit=_limit(storage_limit, actor), maker=actor.name)
+
+
+def create_for(*, name: str, owner: User) -> Project:
+    """A new private project that the platform itself makes for somebody; errors as of `create`."""
+    _check_name(name)
+    return _save_new(Project(name=name, owner=owner), limit=int(configuration.get("storage_per_project")), maker=SYSTEM)
 
 
 def update(*, project: Project, metadata: Mapping[str, str], actor: Actor) -> None:
@@ -100,6 +95,33 @@ def why_not_deletable(project: Project) -> str:
     return ""
 
 
+def first_admin() -> User:
+    """The system admin who owns what nobody in particular made; Precondition when there is none."""
+    admin: User | None = User.objects.live().filter(is_sysadmin=True).order_by("pk").first()
+    if admin is None:
+        raise errors.Precondition("there is no system admin who could own the project")
+    return admin
+
+
+def _check_name(name: str) -> None:
+    if not oci.is_project_name(name):
+        raise errors.BadRequest(
+            f"the project name {name[:80]!r} is not valid: 1 to 255 lower-case letters and digits, "
+            "separated by single '.', '_' or '-'"
+        )
+
+
+def _save_new(project: Project, *, limit: int, maker: str) -> Project:
+    links.wait_for_removal(project_name=project.name)
+    with transaction.atomic():
+        with refuse_duplicates(project_name_live=f"The project named {project.name} already exists"):
+            project.save()
+        Member.objects.create(project=project, user=project.owner, role=Role.PROJECT_ADMIN)
+        Quota.objects.create(project=project, hard=limit)
+        emit(ProjectCreated(actor=maker, project_id=project.pk, project=project.name))
+    return project
+
+
 def _owner(actor: Actor) -> User:
     if isinstance(actor, User):
         if configuration.get("project_creation_restriction") == "adminonly" and not actor.is_sysadmin:
@@ -107,10 +129,7 @@ def _owner(actor: Actor) -> User:
         return actor
     if not allowed(actor, "project", "create"):
         raise errors.Forbidden("Only system level robot can create project")
-    owner: User | None = User.objects.live().filter(is_sysadmin=True).order_by("pk").first()
-    if owner is None:
-        raise errors.Precondition("there is no system admin who could own the project")
-    return owner
+    return first_admin()
 
 
 def _limit(wanted: int | None, actor: Actor) -> int:

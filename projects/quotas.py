@@ -19,18 +19,18 @@ SELECT coalesce(sum(size), 0) FROM (
     WHERE repository.project_id = %(project)s AND reference.kind IN ('self', 'config', 'layer')
 ) counted
 """
-# What one artifact adds: its blobs that no other live artifact of the project refers to.
+# What artifacts add: their blobs that no other live artifact of the project refers to.
 _OWN = """
 SELECT coalesce(sum(size), 0) FROM (
     SELECT DISTINCT ON (digest) digest, size FROM projects_reference
-    WHERE artifact_id = %(artifact)s AND kind IN ('self', 'config', 'layer')
+    WHERE artifact_id = ANY(%(artifacts)s) AND kind IN ('self', 'config', 'layer')
 ) mine
 WHERE NOT EXISTS (
     SELECT 1 FROM projects_reference other
     JOIN projects_artifact artifact ON artifact.id = other.artifact_id AND artifact.deleted IS NULL
     JOIN projects_repository repository ON repository.id = artifact.repository_id
     WHERE other.digest = mine.digest AND other.kind IN ('self', 'config', 'layer')
-      AND repository.project_id = %(project)s AND other.artifact_id <> %(artifact)s
+      AND repository.project_id = %(project)s AND other.artifact_id <> ALL(%(artifacts)s)
 )
 """
 _SAVE = Statement("bigint, bigint", "UPDATE projects_quota SET used = $2, updated = now() WHERE id = $1")
@@ -42,7 +42,7 @@ def charge(*, project: Project, artifact: Artifact) -> None:
     To be called as the last step of the transaction: the row's lock makes pushes of one project queue.
     """
     quota = _locked(project)
-    added = _own_bytes(project, artifact)
+    added = _own_bytes(project, [artifact.pk])
     if quota.hard != Quota.UNLIMITED and added and quota.used + added > quota.hard:
         raise errors.QuotaExceeded(
             f"adding {human(added)} of storage resource, which when updated to current usage of {human(quota.used)} "
@@ -51,10 +51,19 @@ def charge(*, project: Project, artifact: Artifact) -> None:
     _save(quota, quota.used + added)
 
 
+def add(*, project: Project, artifacts: list[int]) -> None:
+    """Add what these newly live artifacts (their ids) need, over the limit too: their bytes are there already.
+
+    Last step of the transaction, as `charge`.
+    """
+    quota = _locked(project)
+    _save(quota, quota.used + _own_bytes(project, artifacts))
+
+
 def refund(*, project: Project, artifact: Artifact) -> None:
     """Take away what an artifact needed that is no longer live; last step of the transaction, as `charge`."""
     quota = _locked(project)
-    _save(quota, max(0, quota.used - _own_bytes(project, artifact)))
+    _save(quota, max(0, quota.used - _own_bytes(project, [artifact.pk])))
 
 
 def recount(*, project: Project) -> int:
@@ -88,9 +97,9 @@ def human(size: int) -> str:
     return f"{amount:.1f} TiB"
 
 
-def _own_bytes(project: Project, artifact: Artifact) -> int:
+def _own_bytes(project: Project, artifacts: list[int]) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(_OWN, {"project": project.pk, "artifact": artifact.pk})
+        cursor.execute(_OWN, {"project": project.pk, "artifacts": artifacts})
         return int(cursor.fetchone()[0])
 
 

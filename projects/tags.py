@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -58,6 +61,31 @@ def move(*, repository: Repository, name: str, artifact: Artifact) -> Tag:
         raise RuntimeError(f"tag {name} was neither made nor moved")
     number, pushed, pulled = row
     return Tag(id=number, repository=repository, artifact=artifact, name=name, pushed=pushed, pulled=pulled)
+
+
+def take_over(
+    *, repository: Repository, wanted: Mapping[str, tuple[Artifact, datetime]], move: bool = False
+) -> set[str]:
+    """Make many tags, each with when it was pushed, inside the caller's transaction that holds the artifacts.
+
+    A tag that points elsewhere stays as it is, unless `move`. The names that then point where they should.
+    """
+    Tag.objects.bulk_create(
+        [
+            Tag(repository=repository, artifact=artifact, name=name, pushed=pushed)
+            for name, (artifact, pushed) in sorted(wanted.items())
+        ],
+        ignore_conflicts=True,
+    )
+    rows = Tag.objects.live().select_for_update(of=("self",)).filter(repository=repository, name__in=wanted)
+    there = list(rows.order_by("pk"))
+    astray = [row for row in there if row.artifact_id != wanted[row.name][0].pk]
+    if not move:
+        return {row.name for row in there} - {row.name for row in astray}
+    for row in astray:
+        row.artifact, row.pushed = wanted[row.name]
+    Tag.objects.bulk_update(astray, ["artifact", "pushed"])
+    return {row.name for row in there}
 
 
 def delete(*, tag: Tag, actor: Actor) -> None:

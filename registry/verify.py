@@ -1,13 +1,16 @@
 """Proof that Postgres and the store agree, and repair where they do not.
 
-Safe on a running platform: what a push under way has announced is left alone.
+Safe on a running platform: what a push under way has announced is left alone. At most one repository's links and a
+256th of the store's digests are in memory at once.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -20,6 +23,8 @@ from projects.models import Artifact, Blob, Manifest, Project, Reference, Reposi
 
 _CHUNK = 1024 * 1024
 _BLOB_KINDS = (Reference.Kind.CONFIG, Reference.Kind.LAYER)
+# Read side by side: a bucket answers each in its own time.
+_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -32,46 +37,48 @@ class Finding:
 
 
 def verify(*, repair: bool = False, deep: bool = False) -> Iterator[Finding]:
-    """Every disagreement between Postgres and the store. `deep` also hashes every blob (slow)."""
+    """Every disagreement between Postgres and the store. `deep` also hashes every blob (slow).
+
+    StoreUnavailable when the store does not answer: an absent one must not look like an empty one.
+    """
+    files.check()
     yield from _manifests(repair)
-    yield from _blobs(deep)
-    yield from _links_needed(repair)
-    yield from _links_found(repair)
-    yield from _data_found(repair)
+    yield from _links(repair)
+    yield from _data(repair, deep)
     yield from _rows(repair)
 
 
-# --- what Postgres promises -----------------------------------------------------------------------------------
+# --- manifests ----------------------------------------------------------------------------------------------------
 def _manifests(repair: bool) -> Iterator[Finding]:
     """The registry must hold every manifest's exact bytes."""
-    for digest in Manifest.objects.values_list("digest", flat=True).order_by("digest").iterator():
-        if _hash(digest) == digest:
+    for digest, found in _hashes(Manifest.objects.values_list("digest", flat=True).order_by("digest").iterator()):
+        if found == digest:
             continue
-        state = "missing" if files.data_size(digest) is None else "damaged"
+        state = "missing" if found is None else "damaged"
         if repair:
             files.write_data(digest, bytes(Manifest.objects.get(pk=digest).content))
         yield Finding(f"manifest-{state}", digest, repair)
 
 
-def _blobs(deep: bool) -> Iterator[Finding]:
-    """Every blob that a manifest refers to must be there with its size. Nobody but a client can bring one back."""
-    needed = Reference.objects.live().filter(kind__in=_BLOB_KINDS).order_by("digest").distinct()
-    for digest, size in needed.values_list("digest", "size").iterator():
-        stored = files.data_size(digest)
-        if stored is None:
-            yield Finding("blob-missing", f"{digest} ({_users(digest)})")
-        elif stored != size or (deep and _hash(digest) != digest):
-            yield Finding("blob-damaged", f"{digest} has {stored} of {size} bytes ({_users(digest)})")
+# --- links ----------------------------------------------------------------------------------------------------
+def _links(repair: bool) -> Iterator[Finding]:
+    """What the registry may read in each repository that one of both knows."""
+    with_references = Reference.objects.live().values_list("repository__name", flat=True).distinct()
+    for name in sorted({*with_references.iterator(), *files.repositories()}):
+        found = dict(files.links_of(name))
+        yield from _links_needed(name, found, repair)
+        yield from _links_found(found, repair)
 
 
-def _links_needed(repair: bool) -> Iterator[Finding]:
+def _links_needed(name: str, found: dict[Link, str], repair: bool) -> Iterator[Finding]:
     """Every reference needs the registry's link in its repository, undamaged, and our row for it."""
-    there = {link: text for link, text in files.links() if text == link.digest}
-    needed = Reference.objects.live().filter(kind__in=(Reference.Kind.SELF, *_BLOB_KINDS))
-    rows = needed.values_list("repository__name", "repository_id", "kind", "digest", "size").distinct()
-    for name, repository_id, kind, digest, size in rows.iterator():
+    needed = Reference.objects.live().filter(repository__name=name, kind__in=(Reference.Kind.SELF, *_BLOB_KINDS))
+    for repository_id, kind, digest, size in (
+        needed.values_list("repository_id", "kind", "digest", "size").distinct().iterator()
+    ):
         link = Link(name, "manifest" if kind == Reference.Kind.SELF else "layer", digest)
-        if link not in there:
+        # What is not in the listing may have come since.
+        if found.get(link) != digest and files.read_link(link) != digest:
             if repair:
                 files.write_link(link)
             yield Finding("link-missing", f"{name}@{digest}", repair)
@@ -84,14 +91,13 @@ def _links_needed(repair: bool) -> Iterator[Finding]:
             yield Finding("row-missing", f"{name}@{digest}", repair)
 
 
-# --- what only the store has ------------------------------------------------------------------------------------
-def _links_found(repair: bool) -> Iterator[Finding]:
+def _links_found(found: dict[Link, str], repair: bool) -> Iterator[Finding]:
     """A link that nobody needs must be whole and known, so that garbage collection sees it."""
-    for link, text in files.links():
+    for link, text in found.items():
         if _is_under_way(link.digest) or _is_needed(link):
             continue
-        if text != link.digest or (link.kind == "manifest" and _hash(link.digest) != link.digest):
-            # The rest of a push that died: it was never acknowledged, and nothing refers to it.
+        if text != link.digest or not _has_data(link):
+            # The rest of a push that died, or of what an old registry deleted: nothing refers to it.
             if repair:
                 _remove_leftover(link)
             yield Finding("leftover-damaged", f"{link.kind} {link.repository}@{link.digest}", repair)
@@ -99,14 +105,42 @@ def _links_found(repair: bool) -> Iterator[Finding]:
             yield Finding("link-unknown", f"{link.kind} {link.repository}@{link.digest}", repair and _adopt(link))
 
 
-def _data_found(repair: bool) -> Iterator[Finding]:
+# --- data -----------------------------------------------------------------------------------------------------
+def _data(repair: bool, deep: bool) -> Iterator[Finding]:
+    """Shard by shard: what is needed may be in one that the store does not have."""
+    there = set(files.shards())
+    for shard in (f"{number:02x}" for number in range(256)):
+        stored = dict(files.digests_in(shard)) if shard in there else {}
+        yield from _blobs(shard, stored, deep)
+        yield from _unknown(stored, repair)
+
+
+def _blobs(shard: str, stored: dict[str, int], deep: bool) -> Iterator[Finding]:
+    """Every blob that a manifest refers to must be there with its size. Nobody but a client can bring one back."""
+    needed = Reference.objects.live().filter(kind__in=_BLOB_KINDS, **_in_shard(shard)).order_by("digest").distinct()
+    of_right_size = []
+    for digest, size in needed.values_list("digest", "size").iterator():
+        # What is not in the listing may have come since.
+        found = stored[digest] if digest in stored else files.data_size(digest)
+        if found is None:
+            yield Finding("blob-missing", f"{digest} ({_users(digest)})")
+        elif found != size:
+            yield Finding("blob-damaged", f"{digest} has {found} of {size} bytes ({_users(digest)})")
+        else:
+            of_right_size.append(digest)
+    if deep:
+        for digest, found_digest in _hashes(of_right_size):
+            if found_digest != digest:
+                yield Finding("blob-damaged", f"{digest} has other bytes ({_users(digest)})")
+
+
+def _unknown(stored: dict[str, int], repair: bool) -> Iterator[Finding]:
     """Data that no row knows would never be collected."""
-    known = set(Blob.objects.values_list("digest", flat=True))
-    for digest, size in files.digests():
-        if digest not in known:
-            if repair:
-                Blob.objects.get_or_create(digest=digest, defaults={"size": size, "state": Blob.State.PRESENT})
-            yield Finding("data-unknown", f"{digest} ({size} bytes)", repair)
+    known = set(Blob.objects.filter(digest__in=stored).values_list("digest", flat=True))
+    for digest in stored.keys() - known:
+        if repair:
+            Blob.objects.get_or_create(digest=digest, defaults={"size": stored[digest], "state": Blob.State.PRESENT})
+        yield Finding("data-unknown", f"{digest} ({stored[digest]} bytes)", repair)
 
 
 # --- what Postgres has of itself ----------------------------------------------------------------------------------
@@ -141,6 +175,19 @@ def _hash(digest: str) -> str | None:
     return f"sha256:{hasher.hexdigest()}"
 
 
+def _hashes(digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Each digest with that of what is stored under it, in order."""
+    waiting = iter(digests)
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="verify") as readers:
+        while batch := list(islice(waiting, 10 * _READERS)):
+            yield from zip(batch, readers.map(_hash, batch), strict=True)
+
+
+def _in_shard(shard: str) -> dict[str, str]:
+    """Digests that begin with these letters, as a range: an index knows those. No letter of theirs is a `g`."""
+    return {"digest__gte": f"sha256:{shard}", "digest__lt": f"sha256:{shard}g"}
+
+
 def _users(digest: str) -> str:
     names = Reference.objects.live().filter(digest=digest).values_list("repository__name", flat=True).distinct()
     return "needed by " + ", ".join(sorted(names)[:3])
@@ -155,6 +202,13 @@ def _is_needed(link: Link) -> bool:
     return (
         Reference.objects.live().filter(repository__name=link.repository, digest=link.digest, kind__in=kinds).exists()
     )
+
+
+def _has_data(link: Link) -> bool:
+    """Whether what a link leads to is there; a manifest's bytes must also be the right ones."""
+    if link.kind == "manifest":
+        return _hash(link.digest) == link.digest
+    return files.data_size(link.digest) is not None
 
 
 def _row_of(link: Link) -> QuerySet[RepositoryBlob]:

@@ -18,9 +18,7 @@ from pathlib import Path
 
 import psycopg2
 
-from deploy.stack.layout import Layout
-from deploy.stack.programs import configuration_files
-from deploy.stack.settings import Settings
+from deploy import configuration
 from tests.secrets import make_secrets
 
 MARK = "WHARF_TEST_SERVERS"
@@ -108,9 +106,15 @@ def _start_redis(folder: Path) -> None:
 
 def _start_registry(folder: Path) -> None:
     """Configured as `make up` does it."""
-    layout = Layout(folder, "root")
-    text = configuration_files(layout, Settings(8080, "http://localhost:8080", 2))[layout.etc / "registry.yml"]
-    (folder / "registry.yml").write_text(text.replace(f"{folder}/run/", f"{folder}/"))
+    text = configuration.registry(
+        net="unix",
+        address=f"{folder}/registry.sock",
+        store=folder / "registry",
+        external_url="http://localhost:8080",
+        bundle=folder / "secrets" / "token" / "bundle.pem",
+        http_secret=(folder / "secrets" / "registry-http-secret").read_text().strip(),
+    )
+    (folder / "registry.yml").write_text(text)
     (folder / "registry").mkdir()
     command = ["docker-registry", "serve", str(folder / "registry.yml")]
     _background(folder / "registry.log", "env", "-i", f"PATH={os.environ['PATH']}", *command)

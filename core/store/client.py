@@ -19,7 +19,8 @@ from requests.structures import CaseInsensitiveDict
 from requests_unixsocket.adapters import UnixAdapter
 
 from core import errors, oci
-from core.store import signing
+from core.store import files, signing
+from core.store.files import Link
 
 # Connect, read. The registry answers small requests in milliseconds; its disk may be busy.
 TIMEOUT = (3, 30)
@@ -41,10 +42,12 @@ def put_manifest(*, repository: str, digest: str, content: bytes, media_type: st
 
 
 def get_manifest(*, repository: str, digest: str) -> bytes | None:
-    """The bytes the registry has under this digest; None when it has none."""
+    """The bytes the registry has under this digest; None when it has none, or only what a crash left of it."""
     headers = {"Accept": ", ".join(oci.MANIFEST_TYPES)}
-    # 500: its link or data are being written, or were left truncated by a crash.
     response = _request("GET", repository, f"manifests/{digest}", "pull", headers=headers, tolerate_500=True)
+    if response.status_code == 500:
+        # Its link or data are being written, or were left truncated; or the store is away, which this asks.
+        files.data_size(digest)
     return response.content if response.status_code == 200 else None
 
 
@@ -60,12 +63,14 @@ def blob_size(*, repository: str, digest: str) -> int | None:
     and uploading it again heals the link.
     """
     response = _request("HEAD", repository, f"blobs/{digest}", "pull", tolerate_500=True)
+    _expect_truncated_link(response, Link(repository, "layer", digest))
     return int(response.headers["Content-Length"]) if response.status_code == 200 else None
 
 
 def get_blob(*, repository: str, digest: str) -> bytes | None:
     """A small blob's bytes (image configurations); None when it is not there."""
     response = _request("GET", repository, f"blobs/{digest}", "pull", tolerate_500=True)
+    _expect_truncated_link(response, Link(repository, "layer", digest))
     return response.content if response.status_code == 200 else None
 
 
@@ -75,11 +80,17 @@ def delete_blob(*, repository: str, digest: str) -> bool:
 
 
 def is_alive() -> bool:
-    """Whether the registry answers at all."""
+    """Whether the registry answers at all. Its store is asked by `files.check`."""
     try:
         return _session().get(_url("/v2/"), timeout=(1, 3)).status_code in (200, 401)
     except requests.RequestException:
         return False
+
+
+def _expect_truncated_link(response: requests.Response, link: Link) -> None:
+    """StoreUnavailable when a 500 of the registry's is not a truncated link's: then its store failed it."""
+    if response.status_code == 500 and files.read_link(link) in (None, link.digest):
+        raise errors.StoreUnavailable
 
 
 def _deleted(response: requests.Response) -> bool:
@@ -105,7 +116,7 @@ def _request(
         response = _send(method, _url(f"/v2/{repository}/{path}"), headers, data)
     except requests.RequestException as error:
         raise errors.StoreUnavailable from error
-    if response.status_code >= 500 and not tolerate_500:
+    if response.status_code > 500 or (response.status_code == 500 and not tolerate_500):
         raise errors.StoreFull if "no space left" in response.text else errors.StoreUnavailable
     return response
 

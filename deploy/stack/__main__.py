@@ -1,4 +1,4 @@
-"""`python3 -m deploy.stack up|down|status|logs|rotate-token-key|manage …`, as root."""
+"""`python3 -m deploy.stack up|down|status|logs|renew-tls|trial-tls|rotate-token-key|manage …`, as root."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.stack import health, installation, postgres, preconditions, service_user, supervisor
+from deploy.certificate import Certificate
+from deploy.certificate import load as load_certificate
+from deploy.stack import health, https, installation, postgres, preconditions, service_user, supervisor, trial_tls
 from deploy.stack import layout as layouts
 from deploy.stack import settings as operator
 from deploy.stack.layout import Layout
+from deploy.stack.patience import wait
 from deploy.stack.programs import APPLICATION, STORES, configuration_files, programs
 from deploy.stack.settings import Settings, Unusable
 
@@ -43,23 +46,30 @@ def up(layout: Layout) -> None:
     said, words = operator.remembered(layout.etc, os.environ)
     settings = operator.parse(said)
     preset = _preset_password(layout)
-    _check(layout, settings)
+    certificate = _check(layout, settings)
+    bucket_key = preconditions.bucket_key(settings.bucket_key) if settings.bucket_key else ""
     for word in words:
         say(word)
     layout.make_folders()
     with _alone(layout):
-        code = _install(layout)
+        code = _install(layout, settings)
         _keys(layout, "init", preset)
+        _take_store(layout, settings, bucket_key)
         if not postgres.is_made(layout):
             say("making a PostgreSQL cluster")
             postgres.make_cluster(layout)
+        renewed = https.write(layout, certificate) if certificate else False
         _write_configuration(layout, settings, code)
         layouts.write(layout.etc / "settings.json", operator.as_text(said))
         _start_stores(layout)
         _prepare_database(layout, settings, code)
         _start_application(layout)
+        if certificate and settings.tls:
+            https.take_up(layout, settings.tls.port, certificate, reload=renewed)
+        else:
+            layout.certificate.unlink(missing_ok=True)
         health.wait(layout, settings)
-    _tell(layout, settings)
+    _tell(layout, settings, certificate)
 
 
 def down(layout: Layout) -> None:
@@ -75,7 +85,7 @@ def down(layout: Layout) -> None:
             say(f"stopping {name}")
             supervisor.stop(layout, name)
         supervisor.shutdown(layout)
-        _wait(30, lambda: not Path(f"/proc/{pid}").exists(), f"supervisord (pid {pid}) does not stop; see {layout.log}")
+        wait(30, lambda: not Path(f"/proc/{pid}").exists(), f"supervisord (pid {pid}) does not stop; see {layout.log}")
     say("stopped; the data stay in " + str(layout.var))
 
 
@@ -91,6 +101,10 @@ def status(layout: Layout) -> None:
     say(f"{'health':10} {report.get('status')}")
     for component in report.get("components", []):
         say(f"  {component['name']:10} {component['status']} {component.get('error', '')}".rstrip())
+    if settings.tls:
+        # The copy that nginx has; Unusable says so when it has expired meanwhile.
+        shown = load_certificate(layout.certificate, layout.certificate, settings.host)
+        say(f"{'https':10} {https.expiry(shown)}")
     if set(states.values()) != {"RUNNING"} or report.get("status") != "healthy":
         sys.exit(1)
 
@@ -116,13 +130,40 @@ def manage(layout: Layout) -> None:
     os.execve(command[0], command, environment)
 
 
+def renew_tls(layout: Layout) -> None:
+    """Give nginx the certificate that now lies where the operator said; nothing is restarted, no connection cut."""
+    settings = _settings_in_force(layout)
+    if not supervisor.is_running(layout):
+        raise Unusable("nothing is running; start it with make up, which reads the certificate too")
+    if settings.tls is None:
+        raise Unusable("HTTPS is off; switch it on with WHARF_TLS_CERT=… WHARF_TLS_KEY=… make up")
+    with _alone(layout):
+        certificate = load_certificate(settings.tls.certificate, settings.tls.key, settings.host)
+        https.write(layout, certificate)
+        https.take_up(layout, settings.tls.port, certificate, reload=True)
+    say(f"nginx shows the certificate of {settings.host}, {https.expiry(certificate)}")
+
+
+def make_trial_tls(layout: Layout) -> None:
+    """A certificate authority for trying, and a certificate for the host of the external URL."""
+    preconditions.check_folder(layout)
+    said = operator.remembered(layout.etc, os.environ)[0]
+    folder = trial_tls.folder(layout)
+    # As if they were set already: then the external URL is what it will be.
+    chosen = {"WHARF_TLS_CERT": f"{folder}/server.crt", "WHARF_TLS_KEY": f"{folder}/server.key"}
+    settings = operator.parse({**said, **chosen})
+    chosen |= {name: said[name] for name in ("WHARF_PORT", "WHARF_TLS_PORT") if name in said}
+    trial_tls.make(folder, settings.host)
+    say(trial_tls.how_to_use(folder, settings.address, {**chosen, "WHARF_EXTERNAL_URL": settings.external_url}))
+
+
 def rotate_token_key(layout: Layout) -> None:
     """A new key for signing tokens, without a moment in which a good token is refused."""
     if not supervisor.is_running(layout):
         raise Unusable("nothing is running; start it with make up")
     settings = _settings_in_force(layout)
     expiry = int(settings.passed_on.get("WHARF_TOKEN_EXPIRATION", "5")) * 60 + LEEWAY
-    for step, word, wait in (
+    for step, word, pause in (
         ("prepare", "the registry learns the next certificate", 0),
         ("switch", f"the next key signs; waiting {expiry} s for the old tokens to expire", expiry),
         ("finish", "the old certificate is trusted no more", 0),
@@ -134,7 +175,7 @@ def rotate_token_key(layout: Layout) -> None:
             _start_stores(layout)
             _start_application(layout)
             health.wait(layout, settings)
-        time.sleep(wait)
+        time.sleep(pause)
 
 
 COMMANDS: dict[str, Callable[[Layout], None]] = {
@@ -143,6 +184,8 @@ COMMANDS: dict[str, Callable[[Layout], None]] = {
     "status": status,
     "logs": logs,
     "manage": manage,
+    "renew-tls": renew_tls,
+    "trial-tls": make_trial_tls,
     "rotate-token-key": rotate_token_key,
 }
 
@@ -153,13 +196,17 @@ def say(sentence: str) -> None:
 
 
 # --- steps of up -------------------------------------------------------------------------------------------
-def _check(layout: Layout, settings: Settings) -> None:
+def _check(layout: Layout, settings: Settings) -> Certificate | None:
     preconditions.check_folder(layout)
-    preconditions.check_virtualenv(layout, os.environ.get("WHARF_VENV"))
+    preconditions.check_virtualenv(layout, os.environ.get("WHARF_VENV"), settings)
     preconditions.check_space(layout)
     postgres.binaries(layout)
-    if not supervisor.is_running(layout) or _settings_in_force(layout).port != settings.port:
-        preconditions.check_port(settings, layout.user)
+    ours = _settings_in_force(layout).ports if supervisor.is_running(layout) else {}
+    for port, setting in settings.ports.items():
+        if port not in ours:
+            preconditions.check_port(port, setting, layout.user)
+    tls = settings.tls
+    return load_certificate(tls.certificate, tls.key, settings.host) if tls else None
 
 
 def _preset_password(layout: Layout) -> dict[str, str]:
@@ -172,17 +219,17 @@ def _preset_password(layout: Layout) -> dict[str, str]:
     return {"WHARF_ADMIN_PASSWORD": operator.admin_password(preset)}
 
 
-def _install(layout: Layout) -> str:
+def _install(layout: Layout, settings: Settings) -> str:
     """Program and libraries as the checkout has them; what comes back is the fingerprint of both."""
     code = installation.program_fingerprint()
     copied = installation.install_program(layout, code)
     if copied:
         say(f"copied the program to {layout.app}")
     installation.use_virtualenv(layout, os.environ.get("WHARF_VENV"))
-    libraries = installation.libraries_fingerprint(layout)
+    libraries = installation.libraries_fingerprint(layout, settings.extras)
     if not installation.libraries_are_installed(layout, libraries):
         say("installing the Python libraries (about half a minute)")
-        installation.install_libraries(layout, libraries)
+        installation.install_libraries(layout, libraries, settings.extras)
     if copied:
         installation.compile_program(layout)
     return code + libraries
@@ -192,6 +239,28 @@ def _keys(layout: Layout, step: str, extra: dict[str, str] | None = None) -> Non
     python, program = str(layout.venv / "bin" / "python"), str(layout.app / "deploy" / "keys.py")
     environment = {**layout.environment(), **(extra or {})}
     service_user.run(layout, python, program, step, str(layout.secrets), environment=environment)
+
+
+def _take_store(layout: Layout, settings: Settings, bucket_key: str) -> None:
+    """Make sure that the store can be used and is ours, with what runs still going on as before."""
+    tried = layout.bucket_key.with_suffix(".new")
+    group = layout.etc.stat().st_gid
+    if settings.bucket:
+        layouts.write(tried, bucket_key, group=group, mode=0o640)
+    claimed = layout.etc / "store-claimed"
+    claim = [] if claimed.exists() else ["--claim"]
+    environment = {**_environment(layout, settings), "WHARF_STORE_CREDENTIALS": str(tried)}
+    words = [str(layout.venv / "bin" / "python"), "manage.py", "check_store", *claim]
+    result = service_user.attempt(layout, *words, environment=environment, cwd=layout.app)
+    if result.returncode != 0:
+        tried.unlink(missing_ok=True)
+        said = result.stderr.strip().splitlines() or ["check_store failed without a word"]
+        raise Unusable(said[-1].removeprefix("CommandError: "))
+    if settings.bucket:
+        tried.replace(layout.bucket_key)
+    else:
+        layout.bucket_key.unlink(missing_ok=True)
+    layouts.write(claimed, "This platform's data lie in a store that is marked as its own.\n")
 
 
 def _write_configuration(layout: Layout, settings: Settings, code: str) -> None:
@@ -210,7 +279,7 @@ def _start_stores(layout: Layout) -> None:
         supervisor.launch(layout)
     supervisor.start(layout, STORES)
     # After a crash it reads its log of changes first, and that may be long.
-    _wait(120, lambda: postgres.is_ready(layout), f"PostgreSQL did not start; see {layout.log}/postgres.log")
+    wait(120, lambda: postgres.is_ready(layout), f"PostgreSQL did not start; see {layout.log}/postgres.log")
 
 
 def _prepare_database(layout: Layout, settings: Settings, code: str) -> None:
@@ -237,12 +306,13 @@ def _start_application(layout: Layout) -> None:
         supervisor.start(layout, waiting)
 
 
-def _tell(layout: Layout, settings: Settings) -> None:
-    host = settings.external_url.split("://", 1)[1]
+def _tell(layout: Layout, settings: Settings, certificate: Certificate | None) -> None:
+    shown = f"  certificate    {https.expiry(certificate)}; after a renewal: make renew-tls\n" if certificate else ""
     print(
         f"\nWharf is up: {settings.external_url}\n"
         f"  sign in as     admin, with the password in {layout.secrets}/admin-password\n"
-        f"  from docker    docker login {host}\n"
+        f"  from docker    docker login {settings.address}\n"
+        f"{shown}"
         f"  look           make status, make logs        stop: make down\n"
     )
 
@@ -264,17 +334,9 @@ def _alone(layout: Layout) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another make up, make down or make rotate-token-key")
+            say("waiting for another make up, down, renew-tls or rotate-token-key")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _wait(seconds: float, question: Callable[[], bool], failure: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        if time.monotonic() > deadline:
-            raise Unusable(failure)
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deploy.stack.layout import PROJECT, Layout, write
@@ -27,11 +27,11 @@ def program_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def libraries_fingerprint(layout: Layout) -> str:
+def libraries_fingerprint(layout: Layout, extras: Sequence[str]) -> str:
     """A hash over what the libraries depend on; a virtualenv that was named speaks for itself."""
     if layout.venv.is_symlink():
         return hashlib.sha256(str(layout.venv.resolve()).encode()).hexdigest()
-    return hashlib.sha256("\n".join([_version(), *requirements()]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([_version(), *requirements(*extras)]).encode()).hexdigest()
 
 
 def install_program(layout: Layout, fingerprint: str) -> bool:
@@ -86,7 +86,7 @@ def libraries_are_installed(layout: Layout, fingerprint: str) -> bool:
     return mark.exists() and mark.read_text() == fingerprint
 
 
-def install_libraries(layout: Layout, fingerprint: str) -> None:
+def install_libraries(layout: Layout, fingerprint: str, extras: Sequence[str]) -> None:
     """Make the virtualenv, or bring it up to the requirements."""
     if layout.venv.is_symlink():
         layout.venv.unlink()
@@ -97,7 +97,7 @@ def install_libraries(layout: Layout, fingerprint: str) -> None:
     with log.open("w") as output:
         for command in (
             [PYTHON, "-m", "venv", *fresh, str(layout.venv)],
-            [*pip, "install", "--disable-pip-version-check", *requirements()],
+            [*pip, "install", "--disable-pip-version-check", *requirements(*extras)],
             [*pip, "check"],
         ):
             if subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, cwd="/").returncode != 0:

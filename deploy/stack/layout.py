@@ -54,6 +54,21 @@ class Layout:
         return self.var / "etc"
 
     @property
+    def certificate(self) -> Path:
+        """Private key and chain for nginx: a copy, for the service user may not read the operator's files."""
+        return self.etc / "tls.pem"
+
+    @property
+    def challenges(self) -> Path:
+        """Where a certificate authority's client puts what the authority wants to see."""
+        return self.var / "acme"
+
+    @property
+    def bucket_key(self) -> Path:
+        """Our copy of the bucket's key, for the registry and core; the path is no secret."""
+        return self.etc / "store-credentials"
+
+    @property
     def log(self) -> Path:
         return self.var / "log"
 
@@ -86,6 +101,7 @@ class Layout:
             "WHARF_REDIS_URL": f"unix://{self.run}/redis.sock?db=0",
             "WHARF_REGISTRY_URL": f"http+unix://{run}%2Fregistry.sock",
             "WHARF_STORE": f"file://{self.var}/registry",
+            "WHARF_STORE_CREDENTIALS": str(self.bucket_key),
             **{name: os.environ[name] for name in kept if name in os.environ},
         }
 
@@ -96,6 +112,8 @@ class Layout:
         self.etc.mkdir(exist_ok=True)
         account = pwd.getpwnam(self.user)
         _own(self.etc, 0, account.pw_gid, 0o750)
+        self.challenges.mkdir(exist_ok=True)
+        _own(self.challenges, 0, 0, 0o755)
         for folder in (self.run, *(self.var / name for name in DATA)):
             self.make_private(folder)
 

@@ -1,17 +1,17 @@
-"""The programs of the platform: what each runs, and the configuration files they read."""
+"""The programs of the platform: what each runs, and the configuration files they read on this machine."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
 
+from deploy import configuration
 from deploy.stack import postgres
 from deploy.stack.layout import Layout, read_private
 from deploy.stack.settings import Settings
 
-TEMPLATES = Path(__file__).resolve().parents[1]
 # In the order they are started. The first three hold data and are there before the database is migrated.
 STORES = ("postgres", "redis", "registry")
 APPLICATION = ("core", "worker", "beat", "nginx")
@@ -40,20 +40,28 @@ class Program:
 
 def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
     """Path → text of every file that is rendered for this machine."""
-    values = {
-        "var": str(layout.var),
-        "run": str(layout.run),
-        "app": str(layout.app),
-        "port": str(settings.port),
-        "listen_ipv6": f"listen [::]:{settings.port} ipv6only=on;" if Path("/proc/net/if_inet6").exists() else "",
-        "external_url": settings.external_url,
-        "secrets": str(layout.secrets),
-        "http_secret": read_private(layout.secrets / "registry-http-secret").strip(),
-    }
+    run = layout.run
     return {
-        layout.etc / "nginx.conf": _render("nginx/nginx.conf", values),
-        layout.etc / "registry.yml": _render("registry/config.yml", values),
-        layout.etc / "redis.conf": _render("redis/redis.conf", values),
+        layout.etc / "nginx.conf": configuration.nginx(
+            core=[f"unix:{run}/core.sock"],
+            registry=f"unix:{run}/registry.sock",
+            listen=_listen(settings.port),
+            pid=run / "nginx.pid",
+            temporary=layout.var / "nginx",
+            included=layout.app / "deploy" / "nginx",
+            https=_https(layout, settings),
+        ),
+        layout.etc / "registry.yml": configuration.registry(
+            net="unix",
+            address=f"{run}/registry.sock",
+            store=settings.bucket or layout.var / "registry",
+            external_url=settings.external_url,
+            bundle=layout.secrets / "token" / "bundle.pem",
+            http_secret=read_private(layout.secrets / "registry-http-secret").strip(),
+        ),
+        layout.etc / "redis.conf": configuration.redis(
+            listen=["port 0", f"unixsocket {run}/redis.sock", "unixsocketperm 700"], folder=layout.var / "redis"
+        ),
     }
 
 
@@ -72,10 +80,10 @@ def _stores(layout: Layout, settings: Settings) -> list[Program]:
             "registry",
             ["/usr/bin/docker-registry", "serve", registry],
             # GOGC: measured, half of the registry's time is its collector's at the default.
-            {**BARE, "GOGC": "800"},
+            {**BARE, "GOGC": "800", **_for_a_bucket(layout, settings)},
             stop_seconds=70,
             socket="registry.sock",
-            depends_on=[texts["registry.yml"], _bundle(layout)],
+            depends_on=[texts["registry.yml"], _bundle(layout), _bucket_key(layout, settings)],
         ),
     ]
 
@@ -84,8 +92,9 @@ def _application(layout: Layout, settings: Settings, code: str) -> list[Program]
     environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
     celery = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery"]
     schedule = ["--schedule", f"{layout.var}/celery/schedule", "--pidfile", ""]
-    # They read the signing key and the trusted certificates once, at their start.
-    changes = [code, _bundle(layout), read_private(layout.secrets / "token" / "current.crt")]
+    # They read the signing key, the trusted certificates and the bucket's key once, at their start.
+    certificate = read_private(layout.secrets / "token" / "current.crt")
+    changes = [code, _bundle(layout), certificate, _bucket_key(layout, settings)]
     return [
         Program("core", _gunicorn(layout, settings), environment, socket="core.sock", depends_on=changes),
         Program(
@@ -97,7 +106,7 @@ def _application(layout: Layout, settings: Settings, code: str) -> list[Program]
 
 def _nginx(layout: Layout, settings: Settings) -> Program:
     own = layout.etc / "nginx.conf"
-    shared = [path.read_text() for path in sorted((TEMPLATES / "nginx").glob("*.conf"))]
+    shared = [path.read_text() for path in sorted((configuration.TEMPLATES / "nginx").glob("*.conf"))]
     return Program(
         "nginx",
         ["/usr/sbin/nginx", "-e", "stderr", "-p", str(layout.var / "nginx"), "-c", str(own)],
@@ -107,8 +116,36 @@ def _nginx(layout: Layout, settings: Settings) -> Program:
     )
 
 
+def _https(layout: Layout, settings: Settings) -> configuration.Https | None:
+    if settings.tls is None:
+        return None
+    return configuration.Https(
+        listen=_listen(settings.tls.port),
+        certificate=layout.certificate,
+        external_url=settings.external_url,
+        challenges=layout.challenges,
+    )
+
+
+def _listen(port: int) -> list[str]:
+    """The port at every address of the machine."""
+    return [str(port), f"[::]:{port} ipv6only=on"] if Path("/proc/net/if_inet6").exists() else [str(port)]
+
+
 def _bundle(layout: Layout) -> str:
     return read_private(layout.secrets / "token" / "bundle.pem")
+
+
+def _for_a_bucket(layout: Layout, settings: Settings) -> dict[str, str]:
+    """Where the registry finds the bucket's key and whom it trusts. (AWS_CA_BUNDLE would make it panic.)"""
+    if not settings.bucket:
+        return {}
+    trusted = {name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ}
+    return {"AWS_SHARED_CREDENTIALS_FILE": str(layout.bucket_key), **trusted}
+
+
+def _bucket_key(layout: Layout, settings: Settings) -> str:
+    return layout.bucket_key.read_text() if settings.bucket else ""
 
 
 def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
@@ -137,15 +174,3 @@ def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
         "--worker-tmp-dir",
         str(layout.run),
     ]
-
-
-def _render(name: str, values: dict[str, str]) -> str:
-    return _Template((TEMPLATES / name).read_text()).substitute(values)
-
-
-class _Template(Template):
-    """Placeholders are written @{name}: `$` means something to nginx."""
-
-    delimiter = "@"
-    idpattern = "(?!)"
-    braceidpattern = "[a-z_0-9]+"

@@ -10,11 +10,10 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def requirements(*, dev: bool = False) -> list[str]:
-    """Requirement specifiers, with those of the `dev` extra when asked for."""
+def requirements(*extras: str) -> list[str]:
+    """Requirement specifiers, with those of the extras asked for."""
     project = _document()["project"]
-    extra = project["optional-dependencies"]["dev"] if dev else []
-    return [*project["dependencies"], *extra]
+    return [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
 
 
 def rooms() -> list[str]:
@@ -27,4 +26,4 @@ def _document() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(dev="--dev" in sys.argv)))
+    print("\n".join(requirements(*sys.argv[1:])))

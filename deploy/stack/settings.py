@@ -9,18 +9,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deploy import bucket
+from deploy.bucket import Bucket
+
 # Said anew each time, or only once, or by ourselves: never remembered and never handed on.
 NOT_REMEMBERED = {"WHARF_VAR", "WHARF_USER", "WHARF_VENV", "WHARF_ADMIN_PASSWORD"}
-OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTRY_URL", "WHARF_STORE",
-        "WHARF_FINGERPRINT"}  # fmt: skip
-# These three shape the configuration files; all others are core's.
-OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS"}
+OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTRY_URL", "WHARF_FINGERPRINT"}
+# These shape the configuration files; all others are core's.
+OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS", "WHARF_TLS_CERT", "WHARF_TLS_KEY",
+           "WHARF_TLS_PORT", "WHARF_STORE_CREDENTIALS"}  # fmt: skip
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
 
 class Unusable(Exception):  # noqa: N818
     """A sentence for the operator: what is wrong and what would be right."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """HTTPS: the operator's certificate and key, and the port it is spoken at."""
+
+    certificate: Path
+    key: Path
+    port: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,31 @@ class Settings:
     core_workers: int
     passed_on: dict[str, str] = field(default_factory=dict)
     """Other WHARF_ variables, for core."""
+    tls: Tls | None = None
+    bucket: Bucket | None = None
+    """The store; without one it is a folder of WHARF_VAR's."""
+    bucket_key: Path | None = None
+    """The operator's file with the bucket's key."""
+
+    @property
+    def ports(self) -> dict[int, str]:
+        """Those that nginx opens, each with the setting that chooses it."""
+        return {self.port: "WHARF_PORT", **({self.tls.port: "WHARF_TLS_PORT"} if self.tls else {})}
+
+    @property
+    def address(self) -> str:
+        """What docker calls us: host and port of the external URL."""
+        return urlsplit(self.external_url).netloc
+
+    @property
+    def host(self) -> str:
+        """The address without its port: what a certificate must be for."""
+        return urlsplit(self.external_url).hostname or ""
+
+    @property
+    def extras(self) -> list[str]:
+        """Those of pyproject.toml's optional libraries that are needed."""
+        return ["s3"] if self.bucket else []
 
 
 def parse(given: Mapping[str, str]) -> Settings:
@@ -42,10 +79,15 @@ def parse(given: Mapping[str, str]) -> Settings:
     _number(given, "WHARF_LOGIN_FAILURES_PER_MINUTE", 10, 1, 1_000_000)
     if given.get("WHARF_LOG_LEVEL", "INFO") not in LOG_LEVELS:
         raise Unusable(f"WHARF_LOG_LEVEL is {given['WHARF_LOG_LEVEL']!r}; it must be one of {', '.join(LOG_LEVELS)}")
+    tls = _tls(given, port)
+    store, key = _bucket(given)
     return Settings(
         port=port,
-        external_url=_url(given.get("WHARF_EXTERNAL_URL") or f"http://localhost:{port}"),
+        external_url=_external_url(given, port, tls),
+        tls=tls,
         core_workers=_number(given, "WHARF_CORE_WORKERS", 2, 1, 64),
+        bucket=store,
+        bucket_key=key,
         passed_on={name: _plain(name, given[name]) for name in sorted(given) if name not in OWN_USE},
     )
 
@@ -89,6 +131,53 @@ def _read(path: Path) -> dict[str, str]:
         return {str(name): str(value) for name, value in json.loads(path.read_text()).items() if _is_setting(name)}
     except (ValueError, AttributeError) as error:
         raise Unusable(f"{path} is not readable ({error}); remove it and say the settings again") from error
+
+
+def _tls(given: Mapping[str, str], port: int) -> Tls | None:
+    paths = {name: Path(given[name]) for name in ("WHARF_TLS_CERT", "WHARF_TLS_KEY") if name in given}
+    tls_port = _number(given, "WHARF_TLS_PORT", 8443, 1, 65535)
+    if not paths:
+        return None
+    if len(paths) == 1:
+        raise Unusable(f"{next(iter(paths))} is set alone; HTTPS needs both WHARF_TLS_CERT and WHARF_TLS_KEY")
+    for name, path in paths.items():
+        if not path.is_absolute():
+            raise Unusable(f"{name} is {str(path)!r}; it must be an absolute path, for it is read again later")
+    if tls_port == port:
+        raise Unusable(
+            f"WHARF_TLS_PORT and WHARF_PORT are both {port}; plain HTTP, which redirects, needs its own port"
+        )
+    return Tls(paths["WHARF_TLS_CERT"], paths["WHARF_TLS_KEY"], tls_port)
+
+
+def _external_url(given: Mapping[str, str], port: int, tls: Tls | None) -> str:
+    nearest = f"https://localhost:{tls.port}" if tls else f"http://localhost:{port}"
+    url = _url(given.get("WHARF_EXTERNAL_URL") or nearest)
+    if tls and not url.startswith("https://"):
+        raise Unusable(f"WHARF_EXTERNAL_URL is {url!r}; with WHARF_TLS_CERT it must begin with https://")
+    return url
+
+
+def _bucket(given: Mapping[str, str]) -> tuple[Bucket | None, Path | None]:
+    """A bucket and the file with its key, or neither."""
+    if "WHARF_STORE" not in given:
+        for name in ("WHARF_STORE_ENDPOINT", "WHARF_STORE_REGION", "WHARF_STORE_CREDENTIALS"):
+            if name in given:
+                raise Unusable(f"{name} is set, but WHARF_STORE names no bucket; it must look like s3://bucket/prefix")
+        return None, None
+    try:
+        parsed = bucket.parse(
+            given["WHARF_STORE"], given.get("WHARF_STORE_ENDPOINT", ""), given.get("WHARF_STORE_REGION", "")
+        )
+    except ValueError as error:
+        raise Unusable(str(error)) from error
+    key = Path(given.get("WHARF_STORE_CREDENTIALS", ""))
+    if not key.is_absolute():
+        raise Unusable(
+            f"WHARF_STORE_CREDENTIALS is {given.get('WHARF_STORE_CREDENTIALS', '')!r}; it must be the absolute path of "
+            "a file with a section [default] that has aws_access_key_id and aws_secret_access_key"
+        )
+    return parsed, key
 
 
 def _url(text: str) -> str:

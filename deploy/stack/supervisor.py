@@ -89,6 +89,11 @@ def stop(layout: Layout, name: str) -> None:
     _settle(_server(layout).stopProcess, name)
 
 
+def signal(layout: Layout, name: str, what: str) -> None:
+    """Send a program a signal (`HUP`)."""
+    _settle(_server(layout).signalProcess, name, what)
+
+
 def shutdown(layout: Layout) -> None:
     """Ask supervisord to end, with whatever still runs."""
     _server(layout).shutdown()

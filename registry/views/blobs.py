@@ -33,11 +33,17 @@ def get(operation: Operation) -> HttpResponse:
     """nginx asks the registry first; what comes here the registry refused.
 
     A tag-scoped guest's token says nothing to the registry: what his tags reach is fetched with core's own.
+    StoreUnavailable when it failed rather than refused: a client must not take a failing store for a lost blob.
     """
     digest = operation.digest
-    if not operation.is_limited or not operation.reaches_blob(digest):
+    if not operation.reaches_blob(digest):
         raise errors.BlobUnknown(detail=digest)
-    return handover.as_core(operation.repository_name, "pull")
+    if operation.is_limited:
+        return handover.as_core(operation.repository_name, "pull")
+    repository = _repository(operation, may_push=False)
+    if repository is not None and client.blob_size(repository=repository.name, digest=digest) is not None:
+        raise errors.StoreUnavailable
+    raise errors.BlobUnknown(detail=digest)
 
 
 def delete(operation: Operation) -> HttpResponse:

@@ -10,6 +10,7 @@ import re
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from core import errors, oci
+from core.store import files
 from projects import links, repositories
 from projects.models import Repository
 from registry import handover
@@ -18,6 +19,7 @@ from registry.operation import Operation
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(?P<start>\d{1,18})-(?P<end>\d{1,18})(?:/\*|/\d+)?")
 # 32 bytes HMAC, then JSON (registry 2.8, handlers/hmac.go).
 _HMAC_BYTES = 32
+_EMPTY = oci.digest_of(b"")
 
 
 def start(operation: Operation) -> HttpResponse:
@@ -40,6 +42,10 @@ def pass_on(operation: Operation) -> HttpResponse:
 def refuse(operation: Operation) -> HttpResponse:
     """Say why `door.judge` said no. When it would say yes by now, the client may simply try again."""
     check(operation)
+    if files.uploads_are_multipart():
+        # The registry answers an upload that is over with 500, like a store that fails.
+        files.check()
+        raise errors.UploadUnknown
     raise errors.Unavailable
 
 
@@ -52,6 +58,8 @@ def check(operation: Operation) -> None:
     if "digest" not in query:
         raise errors.DigestInvalid("The last request of an upload needs ?digest=sha256:…")
     digest = oci.parse_digest(query["digest"])
+    if digest == _EMPTY and files.uploads_are_multipart():
+        raise errors.UploadInvalid("An empty blob cannot be stored here: the store is a bucket, which takes none.")
     if operation.name is None:
         raise errors.NameInvalid
     repository = repositories.ensure(project=operation.project, name=operation.name)

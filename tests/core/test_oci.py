@@ -122,6 +122,13 @@ def test_a_manifest_is_kept_as_received_and_understood() -> None:
         {"artifactType": 5},
         {"annotations": {"a": 1}},
         {"annotations": {"a": "\x00"}},
+        # JSON can say it, PostgreSQL cannot keep it.
+        {"annotations": {"\x00": "a"}},
+        {"artifactType": "\x00"},
+        {"artifactType": "\ud800"},
+        {"subject": {"mediaType": "x", "digest": DIGEST, "size": 1, "platform": {"os": "\x00"}}},
+        {"subject": {"mediaType": "x", "digest": DIGEST, "size": 1, "platform": {"os": float("nan")}}},
+        {"layers": [{"mediaType": "x", "digest": DIGEST, "size": 1, "urls": ["\x00"]}]},
     ],
 )
 def test_bad_manifests_are_refused(more: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from deploy.stack import settings as operator
 from deploy.stack.layout import SOCKET_MOST, Layout
 from deploy.stack.programs import APPLICATION, STORES, configuration_files, programs
 from deploy.stack.requirements import requirements
-from deploy.stack.settings import Settings, Unusable
+from deploy.stack.settings import Settings, Tls, Unusable
 
 
 @pytest.fixture
@@ -28,9 +29,22 @@ def layout(tmp_path: Path) -> Layout:
 SETTINGS = Settings(8081, "https://registry.example.com", 3, {"WHARF_TOKEN_EXPIRATION": "9"})
 
 
+CERTIFICATE = {"WHARF_TLS_CERT": "/etc/server.crt", "WHARF_TLS_KEY": "/etc/server.key"}
+
+
 def test_settings_have_defaults() -> None:
     assert operator.parse({}) == Settings(8080, "http://localhost:8080", 2)
     assert operator.parse({"WHARF_PORT": "9000"}).external_url == "http://localhost:9000"
+
+
+def test_with_a_certificate_the_external_url_is_https_and_core_is_told_no_file() -> None:
+    settings = operator.parse(CERTIFICATE)
+    assert settings.tls == Tls(Path("/etc/server.crt"), Path("/etc/server.key"), 8443)
+    assert settings.external_url == "https://localhost:8443"
+    assert settings.passed_on == {}
+    assert settings.ports == {8080: "WHARF_PORT", 8443: "WHARF_TLS_PORT"}
+    moved = operator.parse({**CERTIFICATE, "WHARF_TLS_PORT": "9443", "WHARF_EXTERNAL_URL": "https://[::1]:9443"})
+    assert (moved.host, moved.address) == ("::1", "[::1]:9443")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +58,13 @@ def test_settings_have_defaults() -> None:
         {"WHARF_EXTERNAL_URL": "ftp://x"},
         {"WHARF_EXTERNAL_URL": "http://x/registry"},
         {"WHARF_CORE_WORKERS": "-1"},
+        {"WHARF_TLS_PORT": "https"},
+        {"WHARF_TLS_CERT": "/etc/server.crt"},
+        {"WHARF_TLS_KEY": "/etc/server.key"},
+        {"WHARF_TLS_CERT": "server.crt", "WHARF_TLS_KEY": "/etc/server.key"},
+        {"WHARF_TLS_KEY": "server.key", "WHARF_TLS_CERT": "/etc/server.crt"},
+        {"WHARF_TLS_PORT": "8080", **CERTIFICATE},
+        {"WHARF_EXTERNAL_URL": "http://registry.example.com", **CERTIFICATE},
     ],
 )
 def test_unusable_settings_are_named(given: dict[str, str]) -> None:
@@ -82,9 +103,10 @@ def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
         preconditions.check_folder(Layout(Path("/etc/hostname"), "nobody"))
 
 
-def test_a_privileged_port_is_explained() -> None:
-    with pytest.raises(Unusable, match="may be opened by root alone"):
-        preconditions.check_port(Settings(80, "http://localhost", 2), "wharf")
+@pytest.mark.parametrize(("port", "setting"), [(80, "WHARF_PORT"), (443, "WHARF_TLS_PORT")])
+def test_a_privileged_port_is_explained(port: int, setting: str) -> None:
+    with pytest.raises(Unusable, match=f"port {port} may be opened by root alone.*{setting}"):
+        preconditions.check_port(port, setting, "wharf")
 
 
 def test_sockets_move_when_their_paths_would_be_too_long(tmp_path: Path) -> None:
@@ -123,6 +145,18 @@ def test_only_what_changed_is_restarted(layout: Layout) -> None:
     assert {name for name in before if before[name] != newer[name]} == {"core", "worker", "beat"}
     moved = prints(Settings(8082, SETTINGS.external_url, 3, SETTINGS.passed_on), "code")
     assert {name for name in before if before[name] != moved[name]} == {"nginx"}
+
+
+def test_https_restarts_the_door_and_whoever_makes_links(layout: Layout) -> None:
+    def prints(settings: Settings) -> dict[str, str]:
+        return {program.name: program.fingerprint for program in programs(layout, settings, "code")}
+
+    before = prints(SETTINGS)
+    tls = Tls(Path("/etc/server.crt"), Path("/etc/server.key"), 8443)
+    after = prints(replace(SETTINGS, tls=tls))
+    assert {name for name in before if before[name] != after[name]} == {"nginx"}
+    # What nginx reads is a copy: its content is no reason for a restart, and where it came from neither.
+    assert after == prints(replace(SETTINGS, tls=replace(tls, certificate=Path("/etc/other.crt"))))
 
 
 def test_no_secret_is_in_an_environment_or_a_command(layout: Layout) -> None:
@@ -181,7 +215,7 @@ def test_keys_rotate_with_two_certificates_trusted_between(layout: Layout) -> No
 def test_the_requirements_are_those_of_pyproject() -> None:
     assert any(line.startswith("django>=5.2") for line in requirements())
     assert not any(line.startswith("ruff") for line in requirements())
-    assert any(line.startswith("ruff") for line in requirements(dev=True))
+    assert any(line.startswith("ruff") for line in requirements("dev"))
 
 
 @pytest.mark.parametrize(

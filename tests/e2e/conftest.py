@@ -1,4 +1,4 @@
-"""One platform for all end-to-end tests, and the people of the stories."""
+"""One platform for all end-to-end tests, another with its store in a bucket, and the people of the stories."""
 
 from __future__ import annotations
 
@@ -6,14 +6,37 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import bucket
 from tests.e2e.client import Client, Repository
 from tests.e2e.docker_engine import Docker, start_docker
 from tests.e2e.platform import Platform, new_platform, remove
 
+# Whose stories are the same wherever the blobs are.
+ON_BOTH_STORES = {"test_bad_input", "test_docker", "test_protocol", "test_skopeo"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that uses the platform says with which store, so that each platform is started once."""
+    if "store" in metafunc.fixturenames:
+        both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH_STORES
+        stores = ["folder", "bucket"] if both else ["folder"]
+        metafunc.parametrize("store", stores, indirect=True, scope="session")
+
 
 @pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
-    running = new_platform()
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What `make up` is told about the store."""
+    if request.param == "folder":
+        yield {}
+        return
+    server = bucket.start(tmp_path_factory.mktemp("s3"))
+    yield server.settings()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def platform(store: dict[str, str]) -> Iterator[Platform]:
+    running = new_platform(None, **store)
     try:
         running.up()
         yield running

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,11 @@ class Docker:
         return self("login", "--username", user[0], "--password-stdin", host, check=check, stdin=user[1])
 
 
-def start_docker() -> Iterator[Docker]:
-    """The engine for the time of the tests; where it is asked for, a missing engine is a failure."""
+def start_docker(prefix: Sequence[str] = ()) -> Iterator[Docker]:
+    """The engine for the time of the tests; where it is asked for, a missing engine is a failure.
+
+    `prefix` is a command that becomes the engine, in surroundings of its own.
+    """
     asked_for = os.environ.get("CI") == "true" or os.environ.get("WHARF_TEST_DOCKER") == "1"
     if not asked_for:
         pytest.skip("the Docker engine is used when CI=true or WHARF_TEST_DOCKER=1")
@@ -58,7 +61,7 @@ def start_docker() -> Iterator[Docker]:
     # Absolute paths: a relative --exec-root fails after half a minute.
     engine = subprocess.Popen(
         [
-            "/usr/sbin/dockerd", "--bridge", "none", "--iptables=false", "--ip-masq=false",
+            *prefix, "/usr/sbin/dockerd", "--bridge", "none", "--iptables=false", "--ip-masq=false",
             "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
             "--pidfile", str(folder / "docker.pid"), "--host", f"unix://{folder}/docker.sock",
         ],

@@ -30,18 +30,18 @@ class Platform:
 
     @property
     def url(self) -> str:
-        return f"http://localhost:{self.port}"
+        return self.extra.get("WHARF_EXTERNAL_URL") or f"http://localhost:{self.port}"
 
     @property
     def host(self) -> str:
-        return f"localhost:{self.port}"
+        return self.url.split("://")[1]
 
     @property
     def admin(self) -> tuple[str, str]:
         return "admin", (self.var / "secrets" / "admin-password").read_text().strip()
 
     def command(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run `up`, `down` or `status`, as make does."""
+        """Run `up`, `down`, `status` or `renew-tls`, as make does."""
         return subprocess.run(
             ["bash", str(PROJECT / "deploy" / "bootstrap.sh"), name],
             env=self._environment(), cwd=PROJECT, capture_output=True, text=True, timeout=600,
@@ -65,6 +65,13 @@ class Platform:
         return subprocess.run(
             ["bash", str(PROJECT / "deploy" / "manage.sh"), *words],
             env=self._environment(), cwd=PROJECT, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+
+    def start_manage(self, *words: str) -> subprocess.Popen[bytes]:
+        """manage.py inside the platform, running; its process is the program itself."""
+        return subprocess.Popen(
+            ["bash", str(PROJECT / "deploy" / "manage.sh"), *words],
+            env=self._environment(), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def control(self, *words: str) -> str:

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -53,13 +53,17 @@ def victim() -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def record(victim: Platform) -> Record:
-    """Push and kill."""
+    return push_and_kill(victim, KILLS)
+
+
+def push_and_kill(victim: Platform, wanted: int, programs: Sequence[str] = VICTIMS) -> Record:
+    """Push, and kill one of the programs so often; then wait until all is well again."""
     victim.make_project("team", victim.admin)
     record, stop = Record(), threading.Event()
     pushers = [threading.Thread(target=_push_all, args=(victim, record, stop, number)) for number in range(PUSHERS)]
     for pusher in pushers:
         pusher.start()
-    kills, inside = _kill_all(victim, record)
+    kills, inside = _kill_all(victim, record, wanted, programs)
     stop.set()
     for pusher in pushers:
         pusher.join(120)
@@ -71,8 +75,8 @@ def record(victim: Platform) -> Record:
         f"{len(record.acknowledged)} of {len(record.attempted)} pushes acknowledged; "
         f"failures seen by clients: {dict(record.failures)}"
     )
-    assert sum(kills.values()) >= KILLS
-    assert inside >= KILLS // 10, "too few kills hit a manifest PUT to prove anything"
+    assert sum(kills.values()) >= wanted
+    assert inside >= wanted // 10, "too few kills hit a manifest PUT to prove anything"
     return record
 
 
@@ -177,11 +181,11 @@ def _note_failure(record: Record, error: Exception) -> None:
 
 
 # --- those who kill -----------------------------------------------------------------------------------------
-def _kill_all(platform: Platform, record: Record) -> tuple[Counter[str], int]:
+def _kill_all(platform: Platform, record: Record, wanted: int, programs: Sequence[str]) -> tuple[Counter[str], int]:
     """Kill at random moments, half of them as soon as a manifest PUT is under way."""
     chance, kills, inside = random.Random(1), Counter[str](), 0
-    while sum(kills.values()) < KILLS:
-        victim = chance.choice(VICTIMS)
+    while sum(kills.values()) < wanted:
+        victim = chance.choice(programs)
         pid = _pid_of(platform, victim, chance)
         time.sleep(chance.uniform(0.0, 0.8))
         if chance.random() < 0.6:

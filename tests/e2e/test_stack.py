@@ -123,6 +123,8 @@ def test_changed_settings_take_effect_and_are_remembered(own: Platform) -> None:
         ({"WHARF_PORT": "http"}, "WHARF_PORT is 'http'; it must be a number from 1 to 65535"),
         ({"WHARF_EXTERNAL_URL": "registry.example.com"}, "it must look like http"),
         ({"WHARF_CORE_WORKERS": "0"}, "WHARF_CORE_WORKERS is '0'"),
+        ({"WHARF_TLS_CERT": "/nowhere.crt"}, "HTTPS needs both WHARF_TLS_CERT and WHARF_TLS_KEY"),
+        ({"WHARF_TLS_CERT": "/nowhere.crt", "WHARF_TLS_KEY": "/nowhere.key"}, "/nowhere.crt does not exist"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_sentence(settings: dict[str, str], words: str) -> None:

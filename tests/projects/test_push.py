@@ -75,8 +75,9 @@ def test_a_push_is_recorded_wholly(app: Repository, alice: User) -> None:
 
 def test_no_tag_ever_reaches_the_registry(app: Repository, alice: User) -> None:
     factories.push(app, alice, "v1")
-    filesystem, root = files._store()
-    assert not [path for path in filesystem.find(f"{root}/repositories/{app.name}") if "/_manifests/tags/" in path]
+    store = files._store()
+    found = store.filesystem.find(f"{store.root}/repositories/{app.name}")
+    assert not [path for path in found if "/_manifests/tags/" in path]
 
 
 def test_what_it_needs_is_protected_before_the_registry_hears_of_it(

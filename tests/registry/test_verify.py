@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -25,16 +21,7 @@ from registry.verify import verify
 from tests import factories
 from tests.e2e.client import make_image
 
-pytestmark = pytest.mark.django_db
-STORE = Path(urlsplit(settings.STORE_URL).path) / "docker" / "registry" / "v2"
-
-
-@pytest.fixture(autouse=True)
-def empty_store() -> Iterator[None]:
-    """The database is empty at each test's begin; so must be the store."""
-    shutil.rmtree(STORE, ignore_errors=True)
-    yield
-    shutil.rmtree(STORE, ignore_errors=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
 
 
 @pytest.fixture
@@ -124,6 +111,14 @@ def test_the_rest_of_a_push_that_died_is_cleared_away(artifact: Artifact, alice:
     assert kinds(deep=True) == []
     factories.push(place, alice, "again", image)
     assert kinds(deep=True) == []
+
+
+def test_a_layers_link_that_leads_nowhere_is_cleared_away(artifact: Artifact) -> None:
+    """A registry's own garbage collection removes data and leaves such links."""
+    digest = factories.upload(artifact.repository, os.urandom(100))
+    files.remove_data(digest)
+    assert kinds(repair=True) == ["leftover-damaged"]
+    assert kinds() == []
 
 
 def test_what_only_the_store_knows_gets_its_rows(artifact: Artifact) -> None:

@@ -1,0 +1,108 @@
+"""A bucket of S3's (or of what speaks like it) as the registry's store: how it is opened.
+
+No listing is ever remembered: by an old one, data that came since would look like data that is not there.
+"""
+
+from __future__ import annotations
+
+import ssl
+from configparser import ConfigParser
+from pathlib import Path
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
+from django.conf import settings
+from s3fs import S3FileSystem
+
+from core.store.files import Store
+
+CONNECT_SECONDS, READ_SECONDS, TRIES = 3, 20, 2
+# Read ahead by this much; s3fs's default is 50 MiB for each open file.
+BLOCK = 5 * 1024 * 1024
+# Whether it is there is asked by health checks, whose askers wait three seconds.
+PROBE_SECONDS = 5
+# Debian's list, where SSL_CERT_FILE names no other; the registry takes the same. Python's libraries bring one of their
+# own, which does not know a company's authority.
+MACHINE_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+# What S3's codes mean here.
+_WORDS = {
+    "NoSuchBucket": "{server} has no such bucket as that of {store}; create it, or correct WHARF_STORE",
+    "InvalidAccessKeyId": "{server} does not know the aws_access_key_id of WHARF_STORE_CREDENTIALS",
+    "SignatureDoesNotMatch": "the aws_secret_access_key of WHARF_STORE_CREDENTIALS does not fit its aws_access_key_id",
+    "AccessDenied": "the key of WHARF_STORE_CREDENTIALS may not do all that is needed in {store}: ListBucket, "
+    "ListBucketMultipartUploads, GetObject, PutObject, DeleteObject, ListMultipartUploadParts, AbortMultipartUpload",
+    "PermanentRedirect": "the bucket of {store} is in another region; set WHARF_STORE_REGION",
+    "AuthorizationHeaderMalformed": "the bucket of {store} is in another region; set WHARF_STORE_REGION",
+    "RequestTimeTooSkewed": "the clocks of this machine and of {server} differ too much",
+}
+
+
+def open_store() -> Store:
+    """The bucket of the settings, with time limits; nothing is asked of it yet."""
+    bucket, _, folder = settings.STORE_URL.removeprefix("s3://").partition("/")
+    filesystem = _filesystem()
+    return Store(
+        filesystem,
+        "/".join(filter(None, (bucket, folder.strip("/"), "docker/registry/v2"))),
+        has_folders=False,
+        failures=(OSError, BotoCoreError, ClientError, aiohttp.ClientError),
+        # The bucket's root would do, but people keep other things in their buckets, and listings cost.
+        probe=lambda: filesystem.call_s3(
+            "list_objects_v2", Bucket=bucket, Prefix=folder, MaxKeys=1, timeout=PROBE_SECONDS
+        ),
+        explain=_explain,
+    )
+
+
+def _filesystem() -> S3FileSystem:
+    key, secret = _credentials(Path(settings.STORE_CREDENTIALS))
+    endpoint = settings.STORE_ENDPOINT
+    filesystem = S3FileSystem(
+        key=key,
+        secret=secret,
+        endpoint_url=endpoint or None,
+        default_block_size=BLOCK,
+        client_kwargs={
+            "region_name": settings.STORE_REGION,
+            "verify": ssl.get_default_verify_paths().cafile or MACHINE_AUTHORITIES,
+        },
+        config_kwargs={
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            # s3fs has its own.
+            "retries": {"total_max_attempts": 1},
+            "signature_version": "s3v4",
+            # The bucket's name as a part of the host's is Amazon's alone; the registry does the same.
+            "s3": {"addressing_style": "path" if endpoint else "auto"},
+            # Not every server knows the newer checksums.
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        },
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+    filesystem.retries = TRIES
+    return filesystem
+
+
+def _explain(error: Exception) -> str:
+    """An error of the bucket's as a sentence for the operator."""
+    server = settings.STORE_ENDPOINT or "Amazon"
+    if isinstance(error, SSLError):
+        return f"the certificate of {server} is not trusted ({error}); update-ca-certificates installs an authority"
+    if isinstance(error, BotoCoreError | TimeoutError):
+        said = str(error) or "not in time"
+        return f"{server} does not answer ({said}); is WHARF_STORE_ENDPOINT right and reachable from here?"
+    # s3fs raises the operating system's errors in place of S3's.
+    cause = error if isinstance(error, ClientError) else error.__cause__
+    code = cause.response.get("Error", {}).get("Code", "") if isinstance(cause, ClientError) else ""
+    return _WORDS[code].format(server=server, store=settings.STORE_URL) if code in _WORDS else f"{server} says: {error}"
+
+
+def _credentials(path: Path) -> tuple[str, str]:
+    """Key and secret of a credentials file as Amazon's tools write it; the registry reads the same one."""
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(path.read_text())
+    section = parser["default"]
+    return section["aws_access_key_id"], section["aws_secret_access_key"]
