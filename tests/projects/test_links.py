@@ -45,6 +45,18 @@ def test_an_announcement_refreshes_and_does_not_weaken(app: Repository) -> None:
     assert link.touched > timezone.now() - timedelta(minutes=1)
 
 
+def test_what_was_announced_a_moment_ago_is_not_written_again(app: Repository) -> None:
+    """A push announces each blob two or three times, and each would be a write to disk."""
+    digest = "sha256:" + "6" * 64
+    links.announce(repository=app, digest=digest)
+    recently = timezone.now() - links.GRACE / 8
+    app.links.update(touched=recently)
+    links.announce(repository=app, digest=digest)
+    assert app.links.get().touched == recently
+    links.announce(repository=app, digest=digest, kind=RepositoryBlob.Kind.MANIFEST)
+    assert app.links.count() == 2
+
+
 @pytest.mark.parametrize("what", ["link", "data"])
 def test_an_announcement_waits_for_a_removal_and_then_says_so(
     app: Repository, monkeypatch: pytest.MonkeyPatch, what: str

@@ -88,6 +88,18 @@ def test_a_pull_is_one_statement(team: Project, alice: User, django_assert_num_q
 
 
 @pytest.mark.django_db
+def test_whether_a_blob_is_there_is_one_statement(team: Project, alice: User, django_assert_num_queries: Any) -> None:
+    place = factories.repository(team, f"head{factories.number()}")
+    image = make_image()
+    factories.push(place, alice, "v1", image)
+    digest, content = next(iter(image.blobs.items()))
+    header = f"Bearer {token_for(alice, f'repository:{place.name}:pull,push')}"
+    with django_assert_num_queries(0):
+        answer = Client().head(f"/v2/{place.name}/blobs/{digest}", headers={"Authorization": header})
+    assert (answer.status_code, answer["Content-Length"]) == (200, str(len(content)))
+
+
+@pytest.mark.django_db
 def test_a_refused_scope_is_403_for_who_asked_and_a_challenge_for_who_did_not(team: Project, mallory: User) -> None:
     client = Client()
     asked = client.get(
