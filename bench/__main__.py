@@ -7,6 +7,7 @@ import contextlib
 import os
 import platform
 import shutil
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,5 +85,7 @@ def _write(results: list[Result], effort: Effort) -> None:
 
 
 if __name__ == "__main__":
+    # Who is asked to end stops the servers that he started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.suppress(KeyboardInterrupt):
         sys.exit(main())
