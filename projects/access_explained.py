@@ -64,9 +64,10 @@ class Question:
 
 def explain(question: Question) -> Explanation:
     """The answer to a question, with the rule that decided it."""
-    actor = _find(question.subject)
+    actor = _find(question.subject, question.project)
     if actor is None:
-        return Explanation(False, "unknown-subject", f"there is no user or robot named {question.subject}")
+        sentence = f"{question.project.name} knows neither a user nor a robot named {question.subject}"
+        return Explanation(False, "unknown-subject", sentence)
     if not isinstance(actor, Anonymous) and not actor.is_active:
         return Explanation(False, "inactive", f"{question.subject} is disabled or expired")
     found = _by_permission(question, actor)
@@ -177,11 +178,13 @@ def _who(member: Member, subject: str) -> str:
     return f"{subject} is by the group {member.group.name} a" if member.group else f"{subject} is a"
 
 
-def _find(subject: str) -> Actor | None:
+def _find(subject: str, project: Project) -> Actor | None:
+    """Who it is; robots only when they have anything here: which ones others have is not for this project's admins."""
     if subject == Anonymous.name:
         return Anonymous()
     if subject.startswith(settings.ROBOT_NAME_PREFIX):
-        return Robot.objects.filter(name=subject).first()
+        robot = Robot.objects.filter(name=subject).first()
+        return robot if robot and robot.is_for(project.name) else None
     user: User | None = User.objects.live().filter(username=subject).first()
     return user
 

@@ -12,7 +12,7 @@ from core.models import Outbox
 from projects.models import Artifact, Member, Quota, Repository
 from rbac.roles import Role
 from tests.rest import Api
-from tests.rows import Story, add_member, make_artifact, make_index, make_project, make_repository, make_tag
+from tests.rows import Story, add_member, make_artifact, make_index, make_project, make_repository, make_robot, make_tag
 
 MEMBERS = "/projects/team/members"
 APP = "/projects/team/repositories/app"
@@ -262,6 +262,22 @@ def test_the_sentence_names_the_pattern_and_the_tag(story: Story, app: Repositor
         "mallory is a guest limited to some tags; the pattern 'v1*' for tags of 'app' names the tag v1, "
         "which leads to this manifest"
     )
+
+
+def test_which_robots_others_have_is_not_told(story: Story) -> None:
+    """Mallory manages a project of her own, even a public one, and asks there about Alice's robots."""
+    make_project("own", story.mallory, public=True)
+    make_robot(story.team, ["repository:pull"], name="ci")
+    make_robot(None, ["project:list"], name="everywhere")
+    own = make_robot(story.team, ["repository:pull"], name="own")
+
+    def said(name: str) -> str:
+        data = {"subject": name, "action": "pull"}
+        answer = Api(story.mallory).get("/projects/own/access/explain", data)
+        return str(answer.content.decode()).replace(name, "")
+
+    assert said("robot$team+ci") == said("robot$everywhere") == said("robot$team+none")
+    assert explained(story, own.name, "pull") == (True, "robot-permission")
 
 
 def test_an_explanation_costs_the_same_however_many_patterns_there_are(
