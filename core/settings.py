@@ -120,8 +120,12 @@ DATABASES = {
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,
-        # Prepared statements (core/postgres/prepared.py) are made so that one plan fits all parameters.
-        "OPTIONS": {**_database.get("OPTIONS", {}), "options": "-c plan_cache_mode=force_generic_plan"},
+        # Prepared statements (core/postgres/prepared.py) are made so that one plan fits all parameters. And compiling a
+        # statement costs a second, but none here runs for one: recursion only looks dear.
+        "OPTIONS": {
+            **_database.get("OPTIONS", {}),
+            "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -64,9 +64,10 @@ class Question:
 
 def explain(question: Question) -> Explanation:
     """The answer to a question, with the rule that decided it."""
-    actor = _find(question.subject)
+    actor = _find(question.subject, question.project)
     if actor is None:
-        return Explanation(False, "unknown-subject", f"there is no user or robot named {question.subject}")
+        sentence = f"{question.project.name} knows neither a user nor a robot named {question.subject}"
+        return Explanation(False, "unknown-subject", sentence)
     if not isinstance(actor, Anonymous) and not actor.is_active:
         return Explanation(False, "inactive", f"{question.subject} is disabled or expired")
     found = _by_permission(question, actor)
@@ -110,37 +111,48 @@ def _why_not(question: Question, actor: Actor) -> str:
 
 def _by_tag_scope(question: Question, user: User) -> Explanation:
     """A guest who is limited to some tags: whether they lead to what is asked for."""
-    limits = [*Member.objects.of(user).filter(project=question.project).select_related("group").order_by("pk")]
-    for member in limits:
-        for entry in member.tag_scope or ():
-            for tag in entry["tags"]:
-                pattern = reach.patterns_of(question.project.name, [{"repository": entry["repository"], "tags": [tag]}])
-                if (found := _leads_to(question, Reach((question.project.pk,), tuple(pattern)))) is not None:
-                    who = _who(member, question.subject)
-                    named = f"the pattern {tag!r} for tags of {entry['repository']!r}"
-                    return Explanation(True, "tag-scope", f"{who} guest limited to some tags; {named} {found}")
+    limits = Member.objects.of(user).filter(project=question.project, tag_scope__isnull=False)
+    for member in limits.select_related("group").order_by("pk"):
+        patterns = [(entry["repository"], tag) for entry in member.tag_scope or () for tag in entry["tags"]]
+        one = Reach((question.project.pk,), tuple(reach.patterns_of(question.project.name, member.tag_scope or [])))
+        if (found := _leads_to(question, one)) is not None:
+            place, sentence = found
+            repository, tag = patterns[place]
+            who = _who(member, question.subject)
+            named = f"the pattern {tag!r} for tags of {repository!r}"
+            return Explanation(True, "tag-scope", f"{who} guest limited to some tags; {named} {sentence}")
     sentence = f"{question.subject} is a guest limited to some tags, and none of them leads there"
     return Explanation(False, "tag-scope", sentence)
 
 
-def _leads_to(question: Question, one: Reach) -> str | None:
-    """How one pattern leads to what is asked for; None when it does not."""
+def _leads_to(question: Question, one: Reach) -> tuple[int, str] | None:
+    """Which pattern leads to what is asked for, and how; None when none does."""
     if not question.repository:
-        return "names some of the project"
+        return 0, "names some of the project"
     rows = Repository.objects.live().filter(project=question.project)
     repository = rows.filter(name=f"{question.project.name}/{question.repository}").first()
-    if repository is None or not one.has_repository(repository):
+    if repository is None:
         return None
-    if question.reference is None:
-        return "names a tag in it"
-    if tag := question.reference.tag:
-        is_there = Tag.objects.live().filter(repository=repository, name=tag).exists()
-        return "names this tag" if is_there and one.has_tag(repository, tag) else None
-    digest = question.reference.digest or ""
-    if Artifact.objects.live().filter(repository=repository, manifest=digest).exists():
-        above = one.named_tag_above(repository, [digest])
-        return f"names the tag {above}, which leads to this manifest" if above else None
-    return "names a tag that needs this blob" if one.has_blob(repository, digest) else None
+    tag, sentence = _leading_tag(question.reference, one, repository)
+    place = one.naming(repository, tag) if tag else None
+    return None if place is None else (place, sentence)
+
+
+def _leading_tag(reference: oci.Reference | None, one: Reach, repository: Repository) -> tuple[str | None, str]:
+    """The tag that leads to the reference, and how; None when there is none."""
+    if reference is None:
+        return one.named_tag_in(repository), "names a tag in it"
+    name = reference.tag
+    if name and not Tag.objects.live().filter(repository=repository, name=name).exists():
+        return None, ""
+    digest = reference.digest or oci.accessory_subject(name or "")
+    if digest is None:
+        return name, "names this tag"
+    if name or Artifact.objects.live().filter(repository=repository, manifest=digest).exists():
+        tag = one.named_tag_above(repository, [digest])
+        return tag, f"names the tag {tag}, which leads to this manifest"
+    tag = one.named_tag_above_blob(repository, digest)
+    return tag, f"names the tag {tag}, which needs this blob"
 
 
 def _policy_against(question: Question) -> Explanation | None:
@@ -166,11 +178,13 @@ def _who(member: Member, subject: str) -> str:
     return f"{subject} is by the group {member.group.name} a" if member.group else f"{subject} is a"
 
 
-def _find(subject: str) -> Actor | None:
+def _find(subject: str, project: Project) -> Actor | None:
+    """Who it is; robots only when they have anything here: which ones others have is not for this project's admins."""
     if subject == Anonymous.name:
         return Anonymous()
     if subject.startswith(settings.ROBOT_NAME_PREFIX):
-        return Robot.objects.filter(name=subject).first()
+        robot = Robot.objects.filter(name=subject).first()
+        return robot if robot and robot.is_for(project.name) else None
     user: User | None = User.objects.live().filter(username=subject).first()
     return user
 

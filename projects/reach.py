@@ -26,20 +26,27 @@ from rbac.models import Robot, User
 
 R = TypeVar("R", bound=QuerySet[Any])
 
-# Whether a tag (joined to its repository) is one that a pattern names. Two arrays, entry by entry.
-_NAMED = """
-tag.deleted IS NULL AND tag.name !~ '^sha256-[0-9a-f]{64}(\\.(sig|att|sbom))?$' AND EXISTS (
-    SELECT 1 FROM unnest(%s::text[], %s::text[]) AS pattern(repository, tag)
-    WHERE repository.name ~ pattern.repository AND tag.name ~ pattern.tag
-)
+# The repositories that the patterns name, each with the tag patterns that count there. The laterals hold the planner
+# to: each regular expression compiled once, each repository's tags read once. Parameters: the arrays, the projects,
+# and twice a repository or null for all of them.
+_PLACES = """
+SELECT repository.id, string_to_array(string_agg(entry.tags, ' '), ' ') AS tags
+FROM unnest(%s::text[], %s::text[]) AS entry(repository, tags) CROSS JOIN LATERAL (
+    SELECT id FROM projects_repository
+    WHERE project_id = ANY(%s) AND (%s::bigint IS NULL OR id = %s) AND deleted IS NULL AND name ~ entry.repository
+    OFFSET 0
+) repository
+GROUP BY repository.id
 """
-# From the named tags down. Parameters: the arrays, the projects, and twice a repository or null for all of them.
+_IS_NAMED = "deleted IS NULL AND name LIKE ANY(place.tags) AND name !~ '^sha256-[0-9a-f]{64}(\\.(sig|att|sbom))?$'"
+_NAMED = f"""
+SELECT tag.id, tag.artifact_id, tag.repository_id, tag.name FROM place CROSS JOIN LATERAL (
+    SELECT * FROM projects_tag WHERE repository_id = place.id AND {_IS_NAMED} OFFSET 0
+) tag
+"""  # noqa: S608 - pieces of this file, and values are passed apart
+# From the named tags down. Parameters: those of the places.
 _DOWN = f"""
-WITH RECURSIVE named AS (
-    SELECT tag.id, tag.artifact_id, tag.repository_id FROM projects_tag tag
-    JOIN projects_repository repository ON repository.id = tag.repository_id AND repository.deleted IS NULL
-    WHERE {_NAMED} AND repository.project_id = ANY(%s) AND (%s::bigint IS NULL OR repository.id = %s)
-), reached(id, repository_id, digest) AS (
+WITH RECURSIVE place AS ({_PLACES}), named AS ({_NAMED}), reached(id, repository_id, digest) AS (
     SELECT artifact.id, artifact.repository_id, artifact.digest
     FROM named JOIN projects_artifact artifact ON artifact.id = named.artifact_id AND artifact.deleted IS NULL
     UNION
@@ -55,9 +62,8 @@ WITH RECURSIVE named AS (
     ) next
     JOIN projects_artifact artifact ON artifact.id = next.id AND artifact.deleted IS NULL
 )
-"""  # noqa: S608 - pieces of this file, and values are passed apart
+"""  # noqa: S608
 _ARTIFACTS = f"{_DOWN} SELECT id FROM reached"  # noqa: S608
-_REPOSITORIES = f"{_DOWN} SELECT repository_id FROM named"  # noqa: S608
 _TAGS = f"""
 {_DOWN}
 SELECT id FROM named UNION ALL
@@ -65,15 +71,20 @@ SELECT tag.id FROM projects_tag tag
 JOIN reached ON reached.repository_id = tag.repository_id AND reached.digest = 'sha256:' || substr(tag.name, 8, 64)
 WHERE tag.deleted IS NULL AND tag.name ~ '^sha256-[0-9a-f]{{64}}(\\.(sig|att|sbom))?$'
 """  # noqa: S608
-_IS_NAMED = """
-SELECT EXISTS (
-    SELECT 1 FROM unnest(%s::text[], %s::text[]) AS pattern(repository, tag)
-    WHERE %s ~ pattern.repository AND %s ~ pattern.tag
-)
+# One tag is enough to show a repository.
+_REPOSITORIES = f"""
+WITH place AS ({_PLACES})
+SELECT id FROM place WHERE EXISTS (SELECT 1 FROM projects_tag WHERE repository_id = place.id AND {_IS_NAMED} OFFSET 0)
+"""  # noqa: S608
+_A_TAG_NAME = f"WITH place AS ({_PLACES}), named AS ({_NAMED}) SELECT name FROM named LIMIT 1"  # noqa: S608
+# The first pattern that names a tag. Parameters: the arrays, the repository's name and the tag's.
+_NAMING = """
+SELECT position FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS entry(repository, tags, position)
+WHERE %s ~ entry.repository AND %s LIKE ANY(string_to_array(entry.tags, ' ')) ORDER BY position LIMIT 1
 """
 # From some manifests of one repository up to the first named tag; the same edges the other way round, so that
-# judging one digest does not cost a walk over all of them. Parameters: repository, digests, repository three
-# times, the arrays.
+# judging one digest does not cost a walk over all of them. Parameters: repository, digests, repository twice,
+# and those of the places.
 _UP = f"""
 WITH RECURSIVE above(id, digest) AS (
     SELECT id, digest FROM projects_artifact WHERE repository_id = %s AND digest = ANY(%s) AND deleted IS NULL
@@ -89,12 +100,14 @@ WITH RECURSIVE above(id, digest) AS (
         WHERE accessory.artifact_id = above.id
     ) next
     JOIN projects_artifact artifact ON artifact.id = next.id AND artifact.deleted IS NULL
-)
-SELECT tag.name FROM above
-JOIN projects_tag tag ON tag.artifact_id = above.id
-JOIN projects_repository repository ON repository.id = %s AND repository.deleted IS NULL
-WHERE {_NAMED} ORDER BY tag.name LIMIT 1
+), place AS ({_PLACES})
+SELECT tag.name FROM place CROSS JOIN above CROSS JOIN LATERAL (
+    SELECT name FROM projects_tag WHERE artifact_id = above.id AND {_IS_NAMED} OFFSET 0
+) tag
+ORDER BY tag.name LIMIT 1
 """  # noqa: S608
+# Of so many manifests that share a blob each is asked for its tags; of more, the tags are asked for their manifests.
+_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,10 @@ class Reach:
 
     project_ids: tuple[int, ...]
     patterns: tuple[tuple[str, str], ...] | None
-    """Regular expressions for a repository's full name and a tag's; None: everything, empty: nothing."""
+    """A regular expression for a repository's full name, and LIKE patterns for a tag's with blanks between them.
+
+    None: everything, empty: nothing.
+    """
 
     @property
     def is_limited(self) -> bool:
@@ -123,10 +139,7 @@ class Reach:
 
     def has_repository(self, repository: Repository) -> bool:
         """Whether anything in the repository is within reach."""
-        if self.patterns is None:
-            return True
-        itself = Repository.objects.filter(pk=repository.pk)
-        return itself.filter(pk__in=self._raw(_REPOSITORIES, repository)).exists()
+        return self.patterns is None or self.named_tag_in(repository) is not None
 
     def has_tag(self, repository: Repository, name: str) -> bool:
         """Whether a live tag of this name would be within reach."""
@@ -134,9 +147,7 @@ class Reach:
             return True
         if subject := oci.accessory_subject(name):
             return self.has_manifest(repository, subject)
-        with connection.cursor() as cursor:
-            cursor.execute(_IS_NAMED, [*self._arrays(), repository.name, name])
-            return bool(cursor.fetchone()[0])
+        return self.naming(repository, name) is not None
 
     def has_manifest(self, repository: Repository, digest: str) -> bool:
         """Whether a live artifact of the repository is within reach by its digest."""
@@ -144,31 +155,45 @@ class Reach:
 
     def has_blob(self, repository: Repository, digest: str) -> bool:
         """Whether a manifest within reach refers to the blob."""
-        if self.patterns is None:
-            return True
-        kinds = (Reference.Kind.CONFIG, Reference.Kind.LAYER)
-        users = Reference.objects.live().filter(repository=repository, digest=digest, kind__in=kinds)
-        manifests = users.values_list("artifact__manifest_id", flat=True).distinct()
-        return self.named_tag_above(repository, manifests) is not None
+        return self.patterns is None or self.named_tag_above_blob(repository, digest) is not None
+
+    def naming(self, repository: Repository, tag: str) -> int | None:
+        """The place of the first pattern that names the tag, counted from 0; None when none does."""
+        pairs = self.patterns or ()
+        arrays = [[place for place, _ in pairs], [tags for _, tags in pairs]]
+        found = _first(_NAMING, [*arrays, repository.name, tag])
+        return None if found is None else int(found) - 1
+
+    def named_tag_in(self, repository: Repository) -> str | None:
+        """Some tag of the repository that a pattern names; None when there is none."""
+        return _first_name(_A_TAG_NAME, self._places(repository))
 
     def named_tag_above(self, repository: Repository, digests: Iterable[str]) -> str | None:
         """A tag named by a pattern that leads to one of these manifests; None when there is none."""
-        wanted = list(digests)
-        if not wanted or repository.project_id not in self.project_ids:
-            return None
         place = repository.pk
-        with connection.cursor() as cursor:
-            cursor.execute(_UP, [place, wanted, place, place, place, *self._arrays()])
-            row = cursor.fetchone()
-        return str(row[0]) if row else None
+        return _first_name(_UP, [place, list(digests), place, place, *self._places(repository)])
+
+    def named_tag_above_blob(self, repository: Repository, digest: str) -> str | None:
+        """A tag named by a pattern that leads to a manifest that refers to the blob; None when there is none."""
+        kinds = (Reference.Kind.CONFIG, Reference.Kind.LAYER)
+        users = Reference.objects.live().filter(repository=repository, digest=digest, kind__in=kinds)
+        some = list(users.values_list("artifact__manifest_id", flat=True)[:_FEW])
+        found = self.named_tag_above(repository, some)
+        if found or len(some) < _FEW:
+            return found
+        shown = self.artifacts(Artifact.objects.filter(pk__in=users.values("artifact")), repository).first()
+        return self.named_tag_above(repository, [shown.digest]) if shown else None
 
     def _raw(self, sql: str, repository: Repository | None = None) -> RawSQL:
-        place = repository.pk if repository else None
-        return RawSQL(sql, [*self._arrays(), list(self.project_ids), place, place])  # noqa: S611 - values are passed apart
+        return RawSQL(sql, self._places(repository))  # noqa: S611 - values are passed apart
 
-    def _arrays(self) -> list[list[str]]:
-        pairs = self.patterns or ()
-        return [[repository for repository, _ in pairs], [tag for _, tag in pairs]]
+    def _places(self, repository: Repository | None = None) -> list[Any]:
+        """The parameters of `_PLACES`; the patterns of equal repositories together."""
+        tags: dict[str, list[str]] = {}
+        for place, patterns in self.patterns or ():
+            tags.setdefault(place, []).append(patterns)
+        number = repository.pk if repository else None
+        return [list(tags), [" ".join(each) for each in tags.values()], list(self.project_ids), number, number]
 
 
 def of(actor: Actor, project: Project) -> Reach:
@@ -225,7 +250,20 @@ def patterns_of(project_name: str, scope: TagScope) -> Iterator[tuple[str, str]]
     """A scope's tag patterns one by one, each with its repository's."""
     for entry in scope:
         name = f"^{re.escape(project_name)}/{globs.regex(entry['repository']).removeprefix('^')}"
-        yield from ((name, globs.regex(tag)) for tag in entry["tags"])
+        yield from ((name, " ".join(globs.likes(tag))) for tag in entry["tags"])
+
+
+def _first(sql: str, values: list[Any]) -> Any:
+    """The one value that a statement finds, or None."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _first_name(sql: str, values: list[Any]) -> str | None:
+    found = _first(sql, values)
+    return None if found is None else str(found)
 
 
 def _limited(names: Mapping[int, str], user: User) -> Reach | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from core import errors, globs
@@ -10,6 +10,8 @@ from projects.models.project import TagScope
 
 MOST_ENTRIES = 20
 MOST_TAG_PATTERNS = 50
+# Braces multiply, and every request of such a guest reads them all.
+MOST_WRITTEN_OUT = MOST_ENTRIES * (MOST_TAG_PATTERNS + 1)
 
 
 def checked(given: Sequence[Mapping[str, Any]]) -> TagScope:
@@ -21,7 +23,10 @@ def checked(given: Sequence[Mapping[str, Any]]) -> TagScope:
         raise errors.BadRequest(
             f"tag_scope has 1 to {MOST_ENTRIES} entries; leave it out, or say null, for a guest who sees everything"
         )
-    return [_checked_entry(entry) for entry in given]
+    scope = [_checked_entry(entry) for entry in given]
+    if sum(len(globs.alternatives(pattern)) for pattern in _patterns(scope)) > MOST_WRITTEN_OUT:
+        raise errors.BadRequest(f"with its braces written out, tag_scope has more than {MOST_WRITTEN_OUT} patterns")
+    return scope
 
 
 def in_words(scope: TagScope | None) -> str:
@@ -29,12 +34,17 @@ def in_words(scope: TagScope | None) -> str:
     return "; ".join(f"{entry['repository']}: {', '.join(entry['tags'])}" for entry in scope or ())
 
 
+def _patterns(scope: TagScope) -> Iterator[str]:
+    for entry in scope:
+        yield from (entry["repository"], *entry["tags"])
+
+
 def _checked_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     repository, tags = entry["repository"], list(dict.fromkeys(entry["tags"]))
     if not 1 <= len(tags) <= MOST_TAG_PATTERNS:
         raise errors.BadRequest(f"each entry of tag_scope has 1 to {MOST_TAG_PATTERNS} patterns in `tags`")
     for pattern in (repository, *tags):
-        globs.regex(pattern)
+        globs.alternatives(pattern)
     if any("/" in pattern for pattern in tags):
         raise errors.BadRequest("a tag holds no slash, so a pattern with one in `tags` would never match")
     return {"repository": repository, "tags": tags}

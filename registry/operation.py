@@ -62,11 +62,16 @@ class Operation:
     @cached_property
     def repository(self) -> Repository:
         """The repository, live or with its first push under way; NameUnknown when there is none."""
-        project = finders.project_named(self.name.project) if self.name else None
-        row = finders.repository_of(project, self.repository_name) if project else None
-        if row is None or not self.is_for(row.project_id) or not self.reach.has_repository(row):
+        row = self._row
+        if row is None or not self.reach.has_repository(row):
             raise errors.NameUnknown(f"repository {self.repository_name} not found")
         return row
+
+    @cached_property
+    def _row(self) -> Repository | None:
+        project = finders.project_named(self.name.project) if self.name else None
+        row = finders.repository_of(project, self.repository_name) if project else None
+        return row if row is not None and self.is_for(row.project_id) else None
 
     @property
     def is_limited(self) -> bool:
@@ -84,25 +89,15 @@ class Operation:
         """Whether a live manifest of the repository may be shown."""
         if not self.is_limited:
             return True
-        repository = self._shown_repository()
-        if repository is None:
+        if self._row is None:
             return False
         if reference.digest is not None:
-            return self.reach.has_manifest(repository, reference.digest)
-        return self.reach.has_tag(repository, reference.tag or "")
+            return self.reach.has_manifest(self._row, reference.digest)
+        return self.reach.has_tag(self._row, reference.tag or "")
 
     def reaches_blob(self, digest: str) -> bool:
         """Whether a blob of the repository may be shown."""
-        if not self.is_limited:
-            return True
-        repository = self._shown_repository()
-        return repository is not None and self.reach.has_blob(repository, digest)
-
-    def _shown_repository(self) -> Repository | None:
-        try:
-            return self.repository
-        except errors.NameUnknown:
-            return None
+        return not self.is_limited or (self._row is not None and self.reach.has_blob(self._row, digest))
 
     def is_for(self, project_id: int) -> bool:
         """Whether the token was given for this very project; a later one of the same name is a stranger."""

@@ -39,9 +39,9 @@ class InProject(Resource):
 
     def get_repository(self) -> Repository:
         name = f"{self.get_project().name}/{self.kwargs['repository_name']}"
-        rows = self.reach.repositories(Repository.objects.live().filter(project=self.get_project(), name=name))
+        rows = Repository.objects.live().filter(project=self.get_project(), name=name)
         repository: Repository | None = rows.first()
-        if repository is None:
+        if repository is None or not self.reach.has_repository(repository):
             raise errors.NotFound(f"repository {name} not found")
         repository.project = self.get_project()
         return repository

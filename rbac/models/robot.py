@@ -64,12 +64,19 @@ class Robot(models.Model):
         if project_name is None:
             lists = [entry for entry in self.permissions if entry["kind"] == "system"]
         else:
-            lists = [
-                entry
-                for entry in self.permissions
-                if entry["kind"] == "project" and entry["namespace"] in (project_name, "*")
-            ]
+            lists = self._lists_for(project_name)
         return any(_grants(access, resource, action) for entry in lists for access in entry["access"])
+
+    def is_for(self, project_name: str) -> bool:
+        """Whether its own list names a project (or all of them)."""
+        return bool(self._lists_for(project_name))
+
+    def _lists_for(self, project_name: str) -> list[dict[str, Any]]:
+        return [
+            entry
+            for entry in self.permissions
+            if entry["kind"] == "project" and entry["namespace"] in (project_name, "*")
+        ]
 
 
 def _grants(access: dict[str, Any], resource: str, action: str) -> bool:

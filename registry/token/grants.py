@@ -53,11 +53,12 @@ def _grant_repository(grants: Grants, actor: Actor, scope: Scope, projects: dict
     granted = can if "*" in scope.actions else can & scope.actions
     _add(grants, scope, granted)
     known = granted | {"*"}
-    if project:
+    if project and "pull" not in granted and scope.actions & {"pull", "*"} and _may_pull_some(actor, project):
+        grants.limited.append(scope.name)
+        known |= {"pull"}
+    if project and known != {"*"}:
+        # Anybody reads his own token: of a project that gives him nothing it does not tell.
         grants.projects[project.name] = project.pk
-        if "pull" not in granted and scope.actions & {"pull", "*"} and _may_pull_some(actor, project):
-            grants.limited.append(scope.name)
-            known |= {"pull"}
     if missing := scope.actions - known:
         grants.refused[scope.name] = sorted(missing)
 

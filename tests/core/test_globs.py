@@ -24,6 +24,7 @@ TABLE = [
     ("lib/*/core", ["lib/x/core"], ["lib/core", "lib/x/y/core"]),
     ("*-*-*", ["a-b-c", "--"], ["a-b"]),
     ("a**b", ["ab", "axb"], ["a/b"]),
+    ("a_b", ["a_b"], ["axb"]),
     # Nothing of a regular expression means anything here.
     ("a.b", ["a.b"], ["axb"]),
     ("v1.0-rc.1", ["v1.0-rc.1"], ["v1.0-rcx1"]),
@@ -40,6 +41,19 @@ def test_python_and_postgres_read_a_pattern_alike(
             cursor.execute("SELECT %s ~ %s", [name, found])
             answers = {bool(re.search(found, name)), cursor.fetchone()[0]}
         assert answers == {name in matched}, name
+
+
+SLASHLESS = [row for row in TABLE if "/" not in row[0]]
+
+
+@pytest.mark.parametrize(("pattern", "matched", "unmatched"), SLASHLESS, ids=[row[0] for row in SLASHLESS])
+def test_like_patterns_say_the_same_of_names_without_a_slash(
+    pattern: str, matched: list[str], unmatched: list[str], db: None
+) -> None:
+    for name in [name for name in [*matched, *unmatched] if "/" not in name]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s LIKE ANY(%s)", [name, globs.likes(pattern)])
+            assert cursor.fetchone()[0] is (name in matched), name
 
 
 @pytest.mark.parametrize(

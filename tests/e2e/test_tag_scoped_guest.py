@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 from dataclasses import dataclass
@@ -96,6 +97,51 @@ def test_a_foreign_layer_is_refused(scene: Scene) -> None:
     assert ranged.status_code == 404
 
 
+def test_conditional_and_partial_requests_tell_nothing(scene: Scene) -> None:
+    """Who guesses a digest learns neither from If-None-Match nor from Range that it is here."""
+    hidden = {"manifests": scene.foreign.digest, "blobs": scene.blob(scene.foreign)}
+    for kind, digest in hidden.items():
+        for header in ("If-None-Match", "If-Match", "If-Range", "Range"):
+            for method in ("GET", "HEAD"):
+                answers = []
+                for each in (digest, ABSENT):
+                    value = "bytes=0-0" if header == "Range" else f'"{each}"'
+                    answers.append(scene.guest.call(method, f"{kind}/{each}", headers={header: value}))
+                _same(answers[0], digest, answers[1], ABSENT, 404)
+    headers = {"If-None-Match": f'"{scene.mine.digest}"'}
+    assert scene.guest.call("GET", f"manifests/{scene.mine.digest}", headers=headers).status_code == 304
+
+
+def test_one_token_for_several_repositories_opens_each_as_it_may(scene: Scene, platform: Platform) -> None:
+    """Limited in one, owner of the other: neither right spills over."""
+    platform.make_project("tess-both", scene.user)
+    own = scene.guest.client.repository("tess-both/app")
+    image = make_image()
+    own.push(image, "secret")
+    scopes = ("repository:tess-both/app:*", "repository:team/scoped-app:*", "registry:catalog:*")
+    for reference, status in (("v1", 200), ("secret", 404), (scene.foreign.digest, 404)):
+        assert scene.guest.call("GET", f"manifests/{reference}", scopes=scopes).status_code == status
+    assert own.call("GET", "manifests/secret", scopes=scopes).status_code == 200
+    assert own.call("GET", f"manifests/{scene.foreign.digest}", scopes=scopes).status_code == 404
+    foreign = scene.blob(scene.foreign)
+    for place in (own, scene.guest):
+        assert place.call("GET", f"blobs/{foreign}", scopes=scopes).status_code == 404
+        assert place.call("HEAD", f"blobs/{foreign}", scopes=scopes).status_code == 404
+    # Nor does the door take another path's word for it.
+    detour = f"/v2/tess-both/app/../../team/scoped-app/blobs/{foreign}"
+    token = scene.guest.client.token(*scopes)
+    for path in (detour, detour.replace("..", "%2e%2e"), detour.replace("/../", "/%2e%2e%2f")):
+        assert _raw_status(platform, path, token) == 404, path
+    claimed = {"X-Wharf-Repository": "tess-both/app", "X-Registry-Token": "x", "X-Wharf-Method": "GET"}
+    assert scene.guest.call("GET", f"blobs/{foreign}", scopes=scopes, headers=claimed).status_code == 404
+    # What he knows of by digest he still cannot build upon at home.
+    for stolen in (
+        own.put_manifest(make_index(scene.foreign), "stolen", OCI_INDEX),
+        own.put_manifest(scene.foreign.manifest, "stolen", scene.foreign.media_type),
+    ):
+        assert (stolen.status_code, stolen.json()["errors"][0]["code"]) == (400, "MANIFEST_BLOB_UNKNOWN")
+
+
 def test_a_mount_is_refused(scene: Scene, platform: Platform) -> None:
     """In a project of his own he may push, but nothing is mounted there from where he is limited."""
     platform.make_project("tess-own", scene.user)
@@ -181,6 +227,16 @@ def test_docker_pulls_what_is_his(scene: Scene, platform: Platform, docker: Dock
     refused = docker("pull", f"{platform.host}/team/scoped-app:secret", check=False)
     assert refused.returncode != 0
     docker("logout", platform.host)
+
+
+def _raw_status(platform: Platform, path: str, token: str) -> int:
+    """The path as it is written: requests would tidy it up."""
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=60)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def _decoded(part: str) -> bytes:

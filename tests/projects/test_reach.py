@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from projects import reach
-from projects.models import Artifact, Project, Reference, Repository, Tag
+from projects.models import Artifact, Manifest, Project, Reference, Repository, Tag
 from projects.reach import Reach
 from rbac.models import Anonymous, User
 from rbac.roles import Role
@@ -192,3 +196,98 @@ def test_all_projects_at_once(story: Story, app: Repository) -> None:
     assert {row.name for row in reach.visible_repositories(alice)} == {
         "team/app", "team/hidden", "other/tool", "foreign/x",
     }  # fmt: skip
+
+
+# --- what it costs ------------------------------------------------------------------------------------------
+MANY = 2000
+BASE = "sha256:" + "b" * 64
+
+
+def rows_read(work: Callable[[], object]) -> int:
+    """How many rows the database looks at, again and again counted, for the statements of some work."""
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    return sum(_rows_of(plan) for statement in captured.captured_queries for plan in _plan(statement["sql"]))
+
+
+def _plan(sql: str) -> Iterator[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        # What was captured is written out already, percent signs and all.
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql.replace("%", "%%"), [])
+        open_ones = [cursor.fetchone()[0][0]["Plan"]]
+    while open_ones:
+        node = open_ones.pop()
+        open_ones += node.get("Plans", ())
+        yield node
+
+
+def _rows_of(node: dict[str, Any]) -> int:
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
+    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+@pytest.fixture
+def nightlies(app: Repository) -> list[Artifact]:
+    """Many tags that are not his, on one base layer and a layer of their own."""
+    digests = [f"sha256:{number:064x}" for number in range(MANY)]
+    Manifest.objects.bulk_create(Manifest(digest=each, media_type="x", size=1, content=b"x") for each in digests)
+    made = Artifact.objects.bulk_create(Artifact(repository=app, manifest_id=each, media_type="x") for each in digests)
+    Tag.objects.bulk_create(Tag(repository=app, artifact=each, name=f"nightly-{each.pk}") for each in made)
+    Reference.objects.bulk_create(
+        Reference(repository=app, artifact=each, kind="layer", position=position, digest=digest, size=1)
+        for each in made
+        for position, digest in enumerate((BASE, each.digest.replace("sha256:0", "sha256:f")))
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    return made
+
+
+FIFTY = [f"v{number}.*" for number in range(50)]
+
+
+def test_judging_one_does_not_read_all_tags(story: Story, app: Repository, nightlies: list[Artifact]) -> None:
+    mine, foreign = make_artifact(app, "v1.0"), nightlies[7]
+    within = guest(story, app=FIFTY)
+    own_layer = foreign.digest.replace("sha256:0", "sha256:f")
+    for work in (
+        lambda: within.has_tag(app, "nightly-1"),
+        lambda: within.has_manifest(app, mine.digest),
+        lambda: within.has_manifest(app, foreign.digest),
+        lambda: within.has_blob(app, own_layer),
+    ):
+        assert rows_read(work) < 500
+
+
+def test_tags_are_read_once_however_many_patterns_there_are(
+    story: Story, app: Repository, nightlies: list[Artifact]
+) -> None:
+    mine = make_artifact(app, "v1.0")
+    within = guest(story, app=FIFTY)
+    assert within.has_repository(app)
+    for work in (
+        lambda: within.has_repository(app),
+        lambda: list(within.repositories(Repository.objects.all())),
+        lambda: list(within.tags(Tag.objects.filter(artifact=mine), app)),
+        lambda: list(within.artifacts(Artifact.objects.filter(repository=app), app)),
+    ):
+        assert rows_read(work) < 6 * MANY
+
+
+def test_a_base_layer_of_everything_is_judged_from_the_tags(
+    story: Story, app: Repository, nightlies: list[Artifact]
+) -> None:
+    within = guest(story, app=FIFTY)
+    assert not within.has_blob(app, BASE)
+    assert rows_read(lambda: within.has_blob(app, BASE)) < 12 * MANY
+    newest = nightlies[-1]
+    make_tag(newest, "v1.0")
+    assert within.has_blob(app, BASE)
+    assert within.named_tag_above_blob(app, BASE) == "v1.0"
+
+
+def test_no_statement_is_compiled(db: None) -> None:
+    """PostgreSQL would: recursion looks dear to it, and compiling takes a hundred times as long as running."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW jit")
+        assert cursor.fetchone() == ("off",)

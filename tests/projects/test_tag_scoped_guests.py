@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from core.models import Outbox
 from projects.models import Artifact, Member, Quota, Repository
 from rbac.roles import Role
 from tests.rest import Api
-from tests.rows import Story, add_member, make_artifact, make_index, make_project, make_repository, make_tag
+from tests.rows import Story, add_member, make_artifact, make_index, make_project, make_repository, make_robot, make_tag
 
 MEMBERS = "/projects/team/members"
 APP = "/projects/team/repositories/app"
@@ -74,6 +76,7 @@ def test_a_client_that_knows_nothing_of_scopes_cannot_lift_one(
         (3, [{"repository": "", "tags": ["*"]}], 400, "the pattern ''"),
         (3, [{"repository": "a", "tags": ["[a-z]"]}], 400, "the pattern '[a-z]'"),
         (3, [{"repository": "a", "tags": ["{v1,v2"]}], 400, "without its partner"),
+        (3, [{"repository": "a", "tags": [f"{n}{{a,b}}{{c,d}}{{e,f}}" for n in range(50)]}] * 3, 400, "more than 1020"),
         (3, [{"repository": "a", "tags": ["v1/x"]}], 400, "a tag holds no slash"),
         (2, [{"repository": "a", "tags": ["*"]}], 400, "for guests"),
         (3, [{"repository": "a"}], 422, "tags"),
@@ -259,6 +262,50 @@ def test_the_sentence_names_the_pattern_and_the_tag(story: Story, app: Repositor
         "mallory is a guest limited to some tags; the pattern 'v1*' for tags of 'app' names the tag v1, "
         "which leads to this manifest"
     )
+
+
+def test_which_robots_others_have_is_not_told(story: Story) -> None:
+    """Mallory manages a project of her own, even a public one, and asks there about Alice's robots."""
+    make_project("own", story.mallory, public=True)
+    make_robot(story.team, ["repository:pull"], name="ci")
+    make_robot(None, ["project:list"], name="everywhere")
+    own = make_robot(story.team, ["repository:pull"], name="own")
+
+    def said(name: str) -> str:
+        data = {"subject": name, "action": "pull"}
+        answer = Api(story.mallory).get("/projects/own/access/explain", data)
+        return str(answer.content.decode()).replace(name, "")
+
+    assert said("robot$team+ci") == said("robot$everywhere") == said("robot$team+none")
+    assert explained(story, own.name, "pull") == (True, "robot-permission")
+
+
+def test_an_explanation_costs_the_same_however_many_patterns_there_are(
+    story: Story, app: Repository, mine: Artifact, django_assert_num_queries: Any
+) -> None:
+    ask = ("mallory", "pull", f"app@{mine.references.get(kind='layer').digest}")
+    with CaptureQueriesContext(connection) as few:
+        assert explained(story, *ask) == (True, "tag-scope")
+    patterns = [{"repository": f"other{number}", "tags": [f"{n}*" for n in range(50)]} for number in range(19)]
+    Member.objects.filter(user=story.mallory).update(tag_scope=patterns + SCOPE)
+    with django_assert_num_queries(len(few)):
+        assert explained(story, *ask) == (True, "tag-scope")
+
+
+def test_the_sentence_tells_how_each_kind_of_thing_is_reached(story: Story, app: Repository, mine: Artifact) -> None:
+    signature = mine.digest.replace(":", "-") + ".sig"
+    make_tag(make_artifact(app, subject=mine), signature)
+    layer = mine.references.get(kind="layer").digest
+    for reference, how in (
+        ("", "names some of the project"),
+        ("app", "names a tag in it"),
+        ("app:v1", "names this tag"),
+        (f"app:{signature}", "names the tag v1, which leads to this manifest"),
+        (f"app@{layer}", "names the tag v1, which needs this blob"),
+    ):
+        data = {"subject": "mallory", "action": "pull", "reference": reference}
+        said = Api(story.alice).get("/projects/team/access/explain", data).json()["explanation"]
+        assert said == f"mallory is a guest limited to some tags; the pattern 'v1*' for tags of 'app' {how}"
 
 
 def test_policies_and_disabled_accounts_are_explained_too(story: Story, app: Repository) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
-from core import errors
+from core import errors, redis
 from core.oci import RepositoryName
 from core.store import signing
+from projects import pulls
 from projects.models import Project
 from rbac.models import Anonymous, User
+from rbac.roles import Role
 from registry import door
 from registry.operation import Operation
 from registry.policies.scope import token_grants_action, token_grants_some
@@ -21,6 +23,7 @@ from registry.token.scopes import Scope, parse_scopes
 from registry.token.views import _sign
 from tests import factories
 from tests.e2e.client import make_image
+from tests.rows import add_member
 
 
 def test_every_route_but_the_base_and_the_catalog_asks_for_the_tokens_scope() -> None:
@@ -111,6 +114,34 @@ def test_a_refused_scope_is_403_for_who_asked_and_a_challenge_for_who_did_not(te
     assert 'scope="repository:team/app:pull"' in not_asked["WWW-Authenticate"]
     nobody = token_for(Anonymous(), "repository:team/app:pull")
     assert client.get("/v2/team/app/tags/list", headers={"Authorization": f"Bearer {nobody}"}).status_code == 401
+
+
+@pytest.mark.django_db
+def test_a_token_does_not_tell_which_projects_exist(team: Project, mallory: User) -> None:
+    """Everybody can read his own token."""
+    for actor in (mallory, Anonymous()):
+        claims = [
+            signing.verify(token_for(actor, f"repository:{name}/app:pull")).claims for name in (team.name, "nope")
+        ]
+        said = [str(each).replace(name, "") for each, name in zip(claims, (team.name, "nope"), strict=True)]
+        assert said[0] == said[1]
+
+
+@pytest.mark.django_db
+def test_a_refused_pull_is_not_counted(team: Project, alice: User, mallory: User) -> None:
+    """A guest of `v*` guesses at other tags and digests: neither counts nor pull times change."""
+    add_member(team, mallory, Role.GUEST, {"**": ["v*"]})
+    place = factories.repository(team, f"count{factories.number()}")
+    foreign = make_image()
+    factories.push(place, alice, "secret", foreign)
+    factories.push(place, alice, "v1", make_image())
+    header = {"Authorization": f"Bearer {token_for(mallory, f'repository:{place.name}:pull')}"}
+    for reference, status in (("secret", 404), (foreign.digest, 404), ("v1", 200)):
+        assert Client().get(f"/v2/{place.name}/manifests/{reference}", headers=header).status_code == status
+        assert Client().head(f"/v2/{place.name}/manifests/{reference}", headers=header).status_code == status
+    pulls.hand_over()
+    counted = redis.ask(lambda r: r.hgetall(pulls.COUNTS)), redis.ask(lambda r: r.hgetall(pulls.ARTIFACT_TIMES))
+    assert [len(each) for each in counted] == [1, 1]
 
 
 @pytest.mark.django_db
