@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import OperationalError, connection
 
 from core import clock
@@ -49,9 +50,13 @@ def test_a_wrong_clock_is_reported(wrong_clock: int, caplog: pytest.LogCaptureFi
 def test_the_database_is_asked_once_a_minute_and_not_in_the_callers_transaction(
     monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    asked = []
-    read = clock._read
-    monkeypatch.setattr(clock, "_read", lambda: asked.append(1) or read())
+    asked, read = [], clock._read
+
+    def ask() -> clock.Reading:
+        asked.append(1)
+        return read()
+
+    monkeypatch.setattr(clock, "_read", ask)
     monkeypatch.setattr(clock, "_reading", None)
     uptime = clock._uptime()
     monkeypatch.setattr(clock, "_uptime", lambda: uptime)
@@ -109,12 +114,12 @@ def test_a_session_lasts_its_hour_on_every_replica(wrong_clock: int) -> None:
     row = session.model.objects.get(session_key=session.session_key)
     assert row.expire_date.timestamp() == pytest.approx(database_time() + 3600, abs=5)
     # As another replica reads it when Redis lost its memory.
-    session._cache.delete(session.cache_key)
+    cache.clear()
     again = SessionStore(session.session_key)
     assert again["who"] == "alice"
     row.expire_date = clock.now() - timedelta(seconds=5)
     row.save()
-    session._cache.delete(session.cache_key)
+    cache.clear()
     assert "who" not in SessionStore(session.session_key)
 
 
