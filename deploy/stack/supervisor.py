@@ -6,7 +6,6 @@ Not through supervisorctl: that lives in the virtualenv, and the platform must b
 from __future__ import annotations
 
 import http.client
-import socket
 import time
 import xmlrpc.client
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from deploy.stack import service_user
 from deploy.stack.layout import Layout
 from deploy.stack.programs import STORES, Program
 from deploy.stack.settings import Unusable
+from deploy.stack.unix_http import UnixConnection
 
 # Longer than any program may take to stop.
 PATIENCE = 150
@@ -67,12 +67,20 @@ def launch(layout: Layout) -> None:
 def update(layout: Layout, names: Iterable[str]) -> None:
     """Give the named programs their new configuration; those with a changed one are stopped for it."""
     server = _server(layout)
-    added, changed, removed = server.reloadConfig()[0]
-    for name in {*removed} | ({*changed} & {*names}):
-        _settle(server.stopProcessGroup, name)
-        server.removeProcessGroup(name)
+    added, changed, _ = server.reloadConfig()[0]
+    for name in {*changed} & {*names}:
+        _remove(server, name)
     for name in ({*added} | {*changed}) & {*names}:
         server.addProcessGroup(name)
+
+
+def remove_forgotten(layout: Layout) -> list[str]:
+    """Stop the programs that the configuration no longer has; their names."""
+    server = _server(layout)
+    removed = sorted(server.reloadConfig()[0][2])
+    for name in removed:
+        _remove(server, name)
+    return removed
 
 
 def start(layout: Layout, names: Iterable[str], seconds: float = 60) -> None:
@@ -107,6 +115,11 @@ def states(layout: Layout) -> dict[str, str]:
         return {}
 
 
+def _remove(server: Any, name: str) -> None:
+    _settle(server.stopProcessGroup, name)
+    server.removeProcessGroup(name)
+
+
 def _settle(question: Any, *words: Any) -> None:
     """Ask, and be content when it is so already."""
     try:
@@ -116,26 +129,13 @@ def _settle(question: Any, *words: Any) -> None:
             raise Unusable(f"supervisord says: {fault.faultString}") from fault
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
-        self.sock.connect(self._path)
-
-
 class _Transport(xmlrpc.client.Transport):
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _Connection(self._path)
+        return UnixConnection(self._path, PATIENCE)
 
 
 def _server(layout: Layout) -> Any:
