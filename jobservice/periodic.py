@@ -60,6 +60,7 @@ def run(name: str) -> bool:
         except redis.Away:
             return False
         UpkeepRun.objects.update_or_create(name=name, defaults={"began": began})
+    log.info("upkeep_ran", name=name)
     return True
 
 
