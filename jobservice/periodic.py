@@ -16,9 +16,11 @@ from jobservice.models import UpkeepRun
 
 Work = Callable[[], object]
 log = structlog.get_logger(__name__)
-# A bell that comes a little early, because the last one had to wait for a worker, still counts. More than a half:
-# else two beats that ring in turn would both be in time.
-DUE_AFTER = 0.75
+# How often the bell rings for what is done less often: a run that failed is made up for soon.
+MOST_SILENCE = timedelta(minutes=1)
+# A bell may come so much too early, in parts of the time between two bells, because the one before had to wait for a
+# worker. Less than a half: else two beats that ring in turn would both be in time.
+EARLY = 0.25
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,15 @@ class Upkeep:
 
     work: Work
     interval: timedelta
+
+    @property
+    def bell(self) -> timedelta:
+        """How often each beat rings for it."""
+        return min(self.interval, MOST_SILENCE)
+
+    def is_due(self, *, last: datetime | None, now: datetime) -> bool:
+        """Whether a bell at `now` is the next one, and not another beat's. A run dated in the future says nothing."""
+        return last is None or not timedelta() <= now - last < self.interval - self.bell * EARLY
 
 
 UPKEEP: dict[str, Upkeep] = {}
@@ -49,11 +60,12 @@ def run(name: str) -> bool:
     the next bell.
     """
     entry = UPKEEP[name]
+    # Most bells end here.
+    if not entry.is_due(last=_last(name), now=clock.now()):
+        return False
     with locks.sole(f"upkeep:{name}") as is_mine:
-        if not is_mine:
-            return False
         began = clock.now()
-        if not is_due(entry.interval, last=_last(name), now=began):
+        if not is_mine or not entry.is_due(last=_last(name), now=began):
             return False
         try:
             entry.work()
@@ -62,11 +74,6 @@ def run(name: str) -> bool:
         UpkeepRun.objects.update_or_create(name=name, defaults={"began": began})
     log.info("upkeep_ran", name=name)
     return True
-
-
-def is_due(interval: timedelta, *, last: datetime | None, now: datetime) -> bool:
-    """Whether a bell at `now` is the next one, and not another beat's. What began in the future says nothing."""
-    return last is None or not timedelta() <= now - last < interval * DUE_AFTER
 
 
 def _last(name: str) -> datetime | None:

@@ -14,6 +14,7 @@ from deploy.stack.settings import Settings
 
 # In the order they are started. The first three hold data and are there before the database is migrated.
 STORES = ("postgres", "redis", "registry")
+KINDS = (*STORES, "core", "worker", "beat", "nginx")
 # Of each process of core, and processes of each worker.
 THREADS = 16
 WORKER_PROCESSES = 2
@@ -148,8 +149,8 @@ def _celery(layout: Layout, name: str) -> list[str]:
     if kind(name) == "worker":
         # Celery wants a name of its own for each.
         return [*command, "--hostname", f"{name}@%h", "--concurrency", str(WORKER_PROCESSES), "--loglevel", "INFO"]
-    schedule = layout.var / "celery" / name.replace("beat", "schedule")
-    return [*command, "--schedule", str(schedule), "--pidfile", "", "--loglevel", "INFO"]
+    # When an upkeep ran last the database knows (jobservice/periodic.py): beats remember nothing.
+    return [*command, "--scheduler", "celery.beat.Scheduler", "--pidfile", "", "--loglevel", "INFO"]
 
 
 def nginx_command(layout: Layout) -> list[str]:

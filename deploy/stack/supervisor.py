@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.stack import service_user
 from deploy.stack.layout import Layout
-from deploy.stack.programs import STORES, Program
+from deploy.stack.programs import KINDS, STORES, Program, kind
 from deploy.stack.settings import Unusable
 from deploy.stack.unix_http import UnixConnection
 
@@ -42,7 +42,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://{layout.run}/supervisor.sock
 """
     ]
-    return "".join(parts + [_section(layout, program, place) for place, program in enumerate(programs)])
+    return "".join(parts + [_section(layout, program) for program in programs])
 
 
 def pid(layout: Layout) -> int | None:
@@ -143,7 +143,7 @@ def _server(layout: Layout) -> Any:
     return xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport).supervisor
 
 
-def _section(layout: Layout, program: Program, place: int) -> str:
+def _section(layout: Layout, program: Program) -> str:
     start = [f"{layout.app}/deploy/start.sh", program.name, str(layout.run), program.socket, program.stop_signal]
     # Unknown to the program, but a change of it makes supervisord restart it.
     environment = {**program.environment, "WHARF_FINGERPRINT": program.fingerprint}
@@ -153,7 +153,7 @@ def _section(layout: Layout, program: Program, place: int) -> str:
 command={_escape(quoted)}
 environment={_escape(pairs)}
 directory={layout.app}
-priority={place + 1}
+priority={KINDS.index(kind(program.name)) + 1}
 autostart={"true" if program.name in STORES else "false"}
 autorestart=true
 startsecs=1

@@ -130,7 +130,7 @@ def test_every_placeholder_is_filled(layout: Layout) -> None:
 REPLICAS = Settings(8081, "http://localhost:8081", 2, core_replicas=3, worker_replicas=2, beat_replicas=2)
 
 
-def test_replicas_have_names_sockets_and_schedules_of_their_own(layout: Layout) -> None:
+def test_replicas_have_names_and_sockets_of_their_own(layout: Layout) -> None:
     (layout.var / "postgres").mkdir()
     made = {program.name: program for program in programs(layout, REPLICAS, "code")}
     assert list(made) == names(REPLICAS) == [
@@ -139,7 +139,6 @@ def test_replicas_have_names_sockets_and_schedules_of_their_own(layout: Layout) 
     assert made["core-2"].socket == "core-2.sock"
     assert f"unix:{layout.run}/core-2.sock" in made["core-2"].command
     assert "worker-2@%h" in made["worker-2"].command
-    assert f"{layout.var}/celery/schedule-2" in made["beat-2"].command
     nginx = configuration_files(layout, REPLICAS)[layout.etc / "nginx.conf"]
     for name in ("core", "core-2", "core-3"):
         assert f"server unix:{layout.run}/{name}.sock max_fails=0;" in nginx
@@ -150,6 +149,8 @@ def test_one_more_replica_restarts_nobody(layout: Layout) -> None:
     one = {program.name: program for program in programs(layout, Settings(8081, "http://localhost:8081", 2), "code")}
     many = {program.name: program for program in programs(layout, REPLICAS, "code")}
     assert {name: program for name, program in many.items() if name in one} == one
+    sections = supervisor.configuration(layout, list(one.values())).split("[program:")[1:]
+    assert set(sections) < set(supervisor.configuration(layout, list(many.values())).split("[program:"))
 
 
 def test_the_database_allows_as_many_connections_as_there_may_be(layout: Layout) -> None:

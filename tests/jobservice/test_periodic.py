@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -16,7 +17,8 @@ import pytest
 from django.db import connection, connections
 
 from core import locks, redis
-from jobservice import periodic
+from core.celery import app
+from jobservice import periodic, tasks
 from jobservice.models import UpkeepRun
 
 MINUTE = timedelta(minutes=1)
@@ -135,22 +137,36 @@ def test_a_killed_worker_leaves_no_lock_behind() -> None:
 
 
 @pytest.mark.parametrize("apart", range(0, 60, 3))
-def test_two_beats_in_turn_do_not_double_the_runs(apart: int) -> None:
-    """Each rings once a minute, `apart` seconds from the other and up to five late, for five hours."""
+@pytest.mark.parametrize("minutes", [1, 10, 360])
+def test_two_beats_in_turn_do_not_double_the_runs(minutes: int, apart: int) -> None:
+    """Each rings once a minute, `apart` seconds from the other and up to five late, for fifty intervals."""
+    upkeep = periodic.Upkeep(Work(), minutes * MINUTE)
+    assert upkeep.bell == MINUTE
     chance, start = Random(apart), datetime(2026, 1, 1, tzinfo=UTC)
     bells = sorted(
         start + minute * MINUTE + timedelta(seconds=offset + chance.uniform(0, 5))
-        for minute in range(300)
+        for minute in range(50 * minutes)
         for offset in (0, apart)
     )
     runs: list[datetime] = []
     for bell in bells:
-        if periodic.is_due(MINUTE, last=runs[-1] if runs else None, now=bell):
+        if upkeep.is_due(last=runs[-1] if runs else None, now=bell):
             runs.append(bell)
-    assert 298 <= len(runs) <= 302
-    assert max(later - earlier for earlier, later in pairwise(runs)) < 2 * MINUTE
+    assert 45 <= len(runs) <= 52
+    between = [later - earlier for earlier, later in pairwise(runs)]
+    assert min(between) >= upkeep.interval - MINUTE / 4
+    assert max(between) < upkeep.interval + MINUTE
 
 
 def test_a_run_dated_in_the_future_does_not_stop_the_upkeep() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert periodic.is_due(MINUTE, last=now + timedelta(hours=1), now=now)
+    assert periodic.Upkeep(Work(), MINUTE).is_due(last=now + timedelta(hours=1), now=now)
+
+
+def test_a_clock_that_is_set_back_does_not_silence_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks.ring_by_the_clock(app)
+    entry = app.conf.beat_schedule["projects.housekeeping.fold_pulls"]["schedule"]
+    last, right = entry.now(), time.time
+    monkeypatch.setattr(time, "time", lambda: right() - 600)
+    assert 55 < entry.is_due(last).next <= 60
+    assert entry.is_due(last - MINUTE).is_due
