@@ -14,7 +14,7 @@ from deploy.stack import health, service_user, supervisor
 from deploy.stack import layout as layouts
 from deploy.stack.layout import Layout
 from deploy.stack.programs import background, cores, nginx_command
-from deploy.stack.settings import Settings
+from deploy.stack.settings import Settings, Unusable
 
 Say = Callable[[str], None]
 
@@ -51,10 +51,18 @@ def _open_the_door(layout: Layout, say: Say) -> None:
     is_fresh = _bring_up(layout, ["nginx"], say)
     if not is_fresh and not (mark.exists() and mark.read_text() == wanted):
         say("nginx reads its new configuration")
-        # With a wrong one it would go on with the old, and nobody would hear of it.
-        service_user.run(layout, *nginx_command(layout), "-t")
+        _check_configuration(layout)
         supervisor.signal(layout, "nginx", "HUP")
     layouts.write(mark, wanted)
+
+
+def _check_configuration(layout: Layout) -> None:
+    """Unusable when nginx would refuse it: told to read it, it would go on with the old one, and nobody would hear."""
+    # It opens /dev/stdout for its log, which must be something that its user may open.
+    quiet = ("/bin/sh", "-c", 'exec "$@" > /dev/null', "nginx")
+    result = service_user.attempt(layout, *quiet, *nginx_command(layout), "-t")
+    if result.returncode != 0:
+        raise Unusable(f"nginx refuses its new configuration and goes on with the old one:\n{result.stderr.strip()}")
 
 
 def _door_fingerprint(layout: Layout) -> str:

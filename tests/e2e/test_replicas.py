@@ -271,6 +271,22 @@ def test_fewer_replicas_are_a_setting_and_cost_no_restart_of_nginx(replicas: Pla
         assert app.get_manifest("v1").status_code == 200
 
 
+def test_a_configuration_that_nginx_refuses_is_said_and_changes_nothing(replicas: Platform) -> None:
+    nginx, path = replicas.pid("nginx"), replicas.var / "app" / "deploy" / "nginx" / "maps.conf"
+    good = path.read_text()
+    path.write_text(good + "nonsense;\n")
+    try:
+        refused = replicas.command("up")
+    finally:
+        path.write_text(good)
+    assert refused.returncode != 0
+    assert "nginx refuses its new configuration and goes on with the old one" in refused.stderr
+    assert 'unknown directive "nonsense"' in refused.stderr
+    assert replicas.pid("nginx") == nginx
+    replicas.wait_healthy()
+    replicas.up()
+
+
 # --- clocks -------------------------------------------------------------------------------------------------
 def _set_clock(platform: Platform, program: str, seconds: str) -> None:
     """Start this program under libfaketime from the next `update` of the supervisor on."""
