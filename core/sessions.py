@@ -12,9 +12,6 @@ from core import clock
 class SessionStore(cached_db.SessionStore):
     """Django's, which would ask each replica's own clock."""
 
-    # The cache keys are Django's: sessions of yesterday's program stay.
-    cache_key_prefix = cached_db.KEY_PREFIX
-
     def get_expiry_age(self, **kwargs: Any) -> int:
         return int(super().get_expiry_age(**{"modification": clock.now(), **kwargs}))
 
