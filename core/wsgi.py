@@ -9,5 +9,6 @@ from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 application = get_wsgi_application()
-# Django would import all views when the first request comes, which would wait a second for it.
+# Now, not at the first request, which would wait a second for it; and by then `make up` may have put a newer program
+# in this one's place.
 _ = get_resolver().url_patterns

@@ -138,7 +138,7 @@ make_development_environment() {
 
 RUNTIME=(postgresql redis-server nginx docker-registry python3 python3-venv gettext ca-certificates util-linux procps)
 # What the tests need besides.
-TESTS=(skopeo chromium fonts-wqy-zenhei openssl curl iproute2)
+TESTS=(skopeo chromium fonts-wqy-zenhei openssl curl iproute2 faketime)
 
 main() {
     local command=${1:-}

@@ -14,9 +14,8 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
-from core import configuration, errors, oci
+from core import clock, configuration, errors, oci
 from core.events import emit
 from core.postgres.prepared import Statement
 from core.store import client
@@ -109,7 +108,7 @@ def delete(*, artifact: Artifact, actor: Actor) -> None:
 def delete_all(*, repository: Repository) -> None:
     """Delete every artifact of a repository, inside the caller's transaction that holds the repository's lock."""
     rows = list(Artifact.objects.live().select_for_update(of=("self",)).filter(repository=repository).order_by("pk"))
-    now = timezone.now()
+    now = clock.now()
     Tag.objects.live().filter(repository=repository).update(deleted=now)
     Artifact.objects.filter(pk__in=[row.pk for row in rows]).update(deleted=now)
     quotas.recount(project=repository.project)
@@ -130,7 +129,7 @@ def _check(repository: Repository, manifest: oci.Manifest) -> None:
 def _begin(repository: Repository, manifest: oci.Manifest, references: list[Reference], attempt: uuid.UUID) -> None:
     """Announce the manifest's own link and write the attempt's pending rows."""
     links.announce(repository=repository, digest=manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
-    expires = timezone.now() + PENDING_LIFETIME
+    expires = clock.now() + PENDING_LIFETIME
     for reference in references:
         reference.attempt = attempt
         reference.expires = expires
@@ -199,7 +198,7 @@ def _revive(repository: Repository) -> None:
     """Lock the repository against deletion, and make it live."""
     if _HOLD_REPOSITORY.row(repository.pk) != (True,):
         Repository.objects.filter(pk=repository.pk, deleted__isnull=False).update(
-            deleted=None, created=timezone.now(), updated=timezone.now()
+            deleted=None, created=clock.now(), updated=clock.now()
         )
 
 
@@ -236,7 +235,7 @@ def _hold_children(repository: Repository, manifests: Sequence[oci.Manifest]) ->
 
 def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[str, Any]) -> tuple[Artifact, bool]:
     """The artifact's row, locked, and whether it was not live before."""
-    now = timezone.now()
+    now = clock.now()
     Manifest.objects.bulk_create([manifest_rows.content(manifest)], ignore_conflicts=True)
     facts = manifest_rows.artifact_facts(manifest, told=extra, pushed=now)
     # Inserted as deleted: a row that was there, live or not, is left alone and judged below under its lock.
@@ -304,7 +303,7 @@ def _claim_accessories(artifact: Artifact) -> list[Artifact]:
 
 
 def _mark_deleted(artifact: Artifact) -> None:
-    now = timezone.now()
+    now = clock.now()
     artifact.deleted = now
     artifact.save(update_fields=["deleted"])
     Tag.objects.live().filter(artifact=artifact).update(deleted=now)

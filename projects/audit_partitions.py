@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date
 
 from django.db import connection, transaction
-from django.utils import timezone
+
+from core import clock
 
 
 def make_partitions(today: date | None = None) -> list[str]:
     """Make this month's and next month's partition where they are missing; returns the names of those made."""
-    first = (today or timezone.now().date()).replace(day=1)
+    first = (today or clock.now().date()).replace(day=1)
     return [name for month in (first, next_month(first)) if (name := _make(month))]
 
 

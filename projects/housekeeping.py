@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
-from django.utils import timezone
 
-from core import errors
+from core import clock, errors
 from jobservice.periodic import every
 from projects import audit_partitions, links, pulls
 from projects.models import Project, Reference, RepositoryBlob
@@ -28,7 +27,7 @@ def make_audit_partitions() -> None:
 @every(timedelta(minutes=10))
 def drop_expired_attempts() -> None:
     """Pushes that died: what they announced is no longer kept for them."""
-    dropped, _ = Reference.objects.pending().filter(expires__lt=timezone.now()).delete()
+    dropped, _ = Reference.objects.pending().filter(expires__lt=clock.now()).delete()
     if dropped:
         log.info("expired_attempts_dropped", rows=dropped)
 

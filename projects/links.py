@@ -12,9 +12,8 @@ from datetime import timedelta
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
-from core import errors
+from core import clock, errors
 from core.postgres.prepared import Statement
 from core.store import client
 from projects.models import Blob, Project, Reference, Repository, RepositoryBlob
@@ -116,7 +115,7 @@ def touch(*, repository_name: str, digest: str) -> bool:
         blob__digest=digest,
         kind=Kind.LAYER,
     ).exclude(state=RepositoryBlob.State.DELETING)
-    return links.exclude(blob__state=Blob.State.DELETING).update(touched=timezone.now()) > 0
+    return links.exclude(blob__state=Blob.State.DELETING).update(touched=clock.now()) > 0
 
 
 def record_present(*, repository: Repository, digest: str, size: int, kind: Kind = Kind.LAYER) -> None:
@@ -166,7 +165,7 @@ def delete_blob(*, repository: Repository, digest: str) -> None:
         if Reference.objects.filter(repository=repository, digest=digest).exists():
             raise errors.BlobReferenced(detail=digest)
         link.state = RepositoryBlob.State.DELETING
-        link.touched = timezone.now()
+        link.touched = clock.now()
         link.save(update_fields=["state", "touched"])
     _finish_removal(link)
 
@@ -177,7 +176,7 @@ def remove_links_of(*, project: Project) -> None:
     Safe to run again after it died; StoreUnavailable when the registry does not answer.
     """
     RepositoryBlob.objects.filter(repository__project=project).exclude(state=RepositoryBlob.State.DELETING).update(
-        state=RepositoryBlob.State.DELETING, touched=timezone.now()
+        state=RepositoryBlob.State.DELETING, touched=clock.now()
     )
     links = RepositoryBlob.objects.filter(repository__project=project, state=RepositoryBlob.State.DELETING)
     for link in links.select_related("repository", "blob").iterator():
@@ -205,7 +204,7 @@ def finish_abandoned(*, repository: Repository, digest: str) -> None:
             repository=repository,
             blob__digest=digest,
             state=RepositoryBlob.State.DELETING,
-            touched__lt=timezone.now() - REMOVAL_LEASE,
+            touched__lt=clock.now() - REMOVAL_LEASE,
         )
         .select_related("repository", "blob")
         .first()

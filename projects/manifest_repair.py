@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from django.db import connections
 
-from core import errors, oci
+from core import errors, locks, oci
 from core.postgres.prepared import Statement
 from core.store import client, files
 from projects.models import Repository
@@ -77,16 +76,8 @@ def _is_whole(repository: Repository, manifest: oci.Manifest) -> bool:
 
 @contextmanager
 def _sole_repairer(digest: str) -> Iterator[None]:
-    """Hold the digest's advisory lock on a connection of its own; Unavailable when somebody else does.
-
-    The one lock that is held while another service is called: it ends with its connection.
-    """
-    connection = connections["default"].copy()
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [digest])
-            if not cursor.fetchone()[0]:
-                raise errors.Unavailable("The manifest is being repaired; try again.")
-            yield
-    finally:
-        connection.close()
+    """Hold the digest's lock, the one that is held while another service is called; Unavailable when others do."""
+    with locks.sole(digest) as is_mine:
+        if not is_mine:
+            raise errors.Unavailable("The manifest is being repaired; try again.")
+        yield

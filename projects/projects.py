@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from django.db import transaction
-from django.utils import timezone
 
-from core import configuration, errors, oci
+from core import clock, configuration, errors, oci
 from core.constraints import refuse_duplicates
 from core.events import SYSTEM, emit
 from projects import links
@@ -36,14 +35,18 @@ def create(
     owner = _owner(actor)
     kept = project_metadata.checked({"public": str(public), **metadata})
     is_public = kept.pop("public") == "true"
-    made = Project(name=name, owner=owner, public=is_public, metadata=kept)
+    made = Project(name=name, owner=owner, public=is_public, metadata=kept, created=clock.now())
     return _save_new(made, limit=_limit(storage_limit, actor), maker=actor.name)
 
 
 def create_for(*, name: str, owner: User) -> Project:
     """A new private project that the platform itself makes for somebody; errors as of `create`."""
     _check_name(name)
-    return _save_new(Project(name=name, owner=owner), limit=int(configuration.get("storage_per_project")), maker=SYSTEM)
+    return _save_new(
+        Project(name=name, owner=owner, created=clock.now()),
+        limit=int(configuration.get("storage_per_project")),
+        maker=SYSTEM,
+    )
 
 
 def update(*, project: Project, metadata: Mapping[str, str], actor: Actor) -> None:
@@ -66,7 +69,7 @@ def delete(*, project: Project, actor: Actor) -> None:
         # A following statement: what was pushed before the lock was ours counts.
         if reason := why_not_deletable(row):
             raise errors.Precondition(reason)
-        row.deleted = timezone.now()
+        row.deleted = clock.now()
         row.save(update_fields=["deleted"])
         row.members.all().delete()
         robots.forget_project(project_id=row.pk, name=row.name)

@@ -20,9 +20,8 @@ import structlog
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
-from django.utils import timezone
 
-from core import redis
+from core import clock, redis
 from projects.models import Artifact, PullFold, PullGap, Reference, Repository, Tag
 
 log = structlog.get_logger(__name__)
@@ -60,7 +59,7 @@ class _Kept:
 
     def add(self, artifact_id: int, tag_id: int | None, now: int, number: int) -> None:
         if len(self.artifacts) >= _KEPT_MOST and artifact_id not in self.artifacts:
-            self.since = self.since or time.time()
+            self.since = self.since or clock.time()
             return
         self.artifacts[artifact_id] = max(now, self.artifacts.get(artifact_id, 0))
         self.counts[artifact_id] += number
@@ -86,7 +85,7 @@ def note(*, artifact_id: int, tag_id: int | None, count: bool) -> None:
     with kept.lock:
         if not kept.holder and kept.since is None:
             _mark(kept)
-        kept.add(artifact_id, tag_id, int(time.time()), int(count))
+        kept.add(artifact_id, tag_id, int(clock.time()), int(count))
     _wake()
 
 
@@ -132,7 +131,7 @@ def _mark(kept: _Kept) -> None:
         redis.ask(lambda r: r.eval(_MARK, 1, HOLDERS, holder))
         kept.holder = holder
     except redis.Away:
-        kept.since = time.time()
+        kept.since = clock.time()
 
 
 def _unmark(kept: _Kept) -> None:
@@ -154,7 +153,7 @@ def _write(
     artifacts, tags, counts = taken
     pipeline = r.pipeline()
     if since is not None:
-        pipeline.sadd(GAPS, f"{since}:{time.time()}")
+        pipeline.sadd(GAPS, f"{since}:{clock.time()}")
     if artifacts:
         pipeline.hset(ARTIFACT_TIMES, mapping={str(pk): at for pk, at in artifacts.items()})
     if tags:
@@ -170,7 +169,7 @@ def _write(
 def _put_back(kept: _Kept, taken: tuple[dict[int, int], dict[int, int], Counter[int]]) -> None:
     artifacts, tags, counts = taken
     if kept.since is None:
-        kept.since = min(artifacts.values(), default=time.time())
+        kept.since = min(artifacts.values(), default=clock.time())
     for artifact_id, at in artifacts.items():
         kept.add(artifact_id, None, at, counts[artifact_id])
     for tag_id, at in tags.items():
@@ -226,7 +225,7 @@ def _taken(key: str) -> str:
 
 
 def _record_gaps(gathered: dict[str, dict[str, str]]) -> None:
-    now = timezone.now()
+    now = clock.now()
     last = PullFold.objects.select_for_update().first()
     if last is None:
         PullFold.objects.create(folded=now)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.utils import timezone
 
-from core import errors
+from core import clock, errors
 from core.events import emit
 from core.oci import RepositoryName
 from projects import artifacts, finders
@@ -21,7 +20,7 @@ def delete(*, repository: Repository, actor: Actor) -> None:
         if row.deleted is not None:
             raise errors.NotFound(f"repository {row.name} not found")
         artifacts.delete_all(repository=row)
-        row.deleted = timezone.now()
+        row.deleted = clock.now()
         row.save(update_fields=["deleted"])
         emit(
             RepositoryDeleted(
@@ -39,10 +38,13 @@ def ensure(*, project: Project, name: RepositoryName) -> Repository:
     row = finders.repository_of(project, str(name))
     if row is not None:
         return row
-    row, _ = Repository.objects.get_or_create(project=project, name=str(name), defaults={"deleted": timezone.now()})
+    now = clock.now()
+    row, _ = Repository.objects.get_or_create(
+        project=project, name=str(name), defaults={"created": now, "updated": now, "deleted": now}
+    )
     return row
 
 
 def describe(*, repository: Repository, description: str) -> None:
     """Set the text that people read about a repository."""
-    Repository.objects.filter(pk=repository.pk).update(description=description, updated=timezone.now())
+    Repository.objects.filter(pk=repository.pk).update(description=description, updated=clock.now())

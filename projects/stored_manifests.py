@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
-from core import oci
+from core import clock, oci
 from core.events import SYSTEM, emit
 from projects import artifacts, links, manifest_rows, quotas, tags
 from projects.events import RepositoryAdopted
@@ -76,7 +75,7 @@ def _record_links(repository: Repository, manifests: Sequence[oci.Manifest]) -> 
 
 def _insert(repository: Repository, found: Sequence[Stored]) -> dict[str, Artifact]:
     """The artifacts' rows by digest, locked; those that were not live have a deletion time."""
-    now = timezone.now()
+    now = clock.now()
     rows = [
         Artifact(
             repository=repository,

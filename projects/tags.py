@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
-from core import errors, oci
+from core import clock, errors, oci
 from core.events import emit
 from core.postgres.prepared import Statement
 from projects.events import TagCreated, TagDeleted
@@ -41,7 +40,7 @@ def create(*, artifact: Artifact, name: str, actor: Actor) -> Tag:
         )
         if row is None or not _project_lives(row.repository.project_id):
             raise errors.NotFound(f"artifact {artifact.digest} not found")
-        tag = Tag(repository=row.repository, artifact=row, name=name)
+        tag = Tag(repository=row.repository, artifact=row, name=name, pushed=clock.now())
         try:
             with transaction.atomic():
                 tag.save()
@@ -94,7 +93,7 @@ def delete(*, tag: Tag, actor: Actor) -> None:
         row = Tag.objects.live().select_for_update(of=("self",)).filter(pk=tag.pk).first()
         if row is None:
             raise errors.NotFound(f"tag {tag.name} not found")
-        row.deleted = timezone.now()
+        row.deleted = clock.now()
         row.save(update_fields=["deleted"])
         repository = Repository.objects.select_related("project").get(pk=row.repository_id)
         emit(_event(TagDeleted, row, repository, row.artifact.digest, actor))

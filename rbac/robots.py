@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from core import errors, oci
+from core import clock, errors, oci
 from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import credentials, roles
@@ -63,6 +63,7 @@ def create(
         permissions=permissions,
         disabled=disabled,
         duration_days=days,
+        created=clock.now(),
         created_by=actor.name,
     )
     robot.expires = _expiry(robot.created, days)

@@ -8,9 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
-from django.utils import timezone
 
-from core import configuration, errors
+from core import clock, configuration, errors
 from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import login_limit
@@ -45,7 +44,7 @@ def create(
         _check_self_registration(actor, from_browser)
     check_username(username)
     check_password_strength(password)
-    user = User(username=username, email=_checked_email(email), realname=realname, comment=comment)
+    user = User(username=username, email=_checked_email(email), realname=realname, comment=comment, created=clock.now())
     hashing(lambda: user.set_password(password))
     with transaction.atomic():
         with _no_duplicate():
@@ -106,7 +105,7 @@ def delete(*, user: User, actor: Actor) -> None:
         row.email = _retired(row.email, row.pk) if row.email else None
         row.is_active = False
         row.is_sysadmin = False
-        row.deleted = timezone.now()
+        row.deleted = clock.now()
         row.save(update_fields=["username", "email", "is_active", "is_sysadmin", "deleted", "updated"])
         emit(UserDeleted(actor=actor.name, account=name))
 

@@ -19,9 +19,8 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DataError, connection
 from django.db.models import Q
-from django.utils import timezone
 
-from core import errors, oci
+from core import clock, errors, oci
 from core.oci import RepositoryName
 from core.store import files
 from core.store.files import FoundLink, Link, TagFolder
@@ -298,7 +297,7 @@ class _Visit:
                     continue
                 if not self.store.dry_run:
                     files.write_link(link)
-                written = there[link.digest].written if link.digest in there else timezone.now()
+                written = there[link.digest].written if link.digest in there else clock.now()
                 there[link.digest] = FoundLink(link.digest, True, written)
                 words = f"{link.kind} {self.name}@{link.digest} was damaged or missing"
                 yield Finding("link-damaged", words, repaired=True)
@@ -389,7 +388,7 @@ def _known(name: str) -> Known:
     tags = Tag.objects.filter(**here)
     live_tags = dict(tags.live().values_list("name", "artifact__manifest_id"))
     under_way = Reference.objects.pending().filter(
-        repository__name=name, kind=Reference.Kind.SELF, expires__gt=timezone.now()
+        repository__name=name, kind=Reference.Kind.SELF, expires__gt=clock.now()
     )
     # Of a deleted project all links are being removed.
     unfinished = RepositoryBlob.objects.filter(repository__name=name, kind=RepositoryBlob.Kind.MANIFEST).filter(

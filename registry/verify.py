@@ -14,8 +14,8 @@ from itertools import islice
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
-from django.utils import timezone
 
+from core import clock
 from core.store import files
 from core.store.files import Link
 from projects import links, quotas
@@ -147,7 +147,7 @@ def _unknown(stored: dict[str, int], repair: bool) -> Iterator[Finding]:
 def _rows(repair: bool) -> Iterator[Finding]:
     for tag in Tag.objects.live().filter(artifact__deleted__isnull=False).select_related("repository"):
         if repair:
-            Tag.objects.filter(pk=tag.pk).update(deleted=timezone.now())
+            Tag.objects.filter(pk=tag.pk).update(deleted=clock.now())
         yield Finding("tag-without-artifact", f"{tag.repository.name}:{tag.name}", repair)
     foreign = Tag.objects.live().exclude(artifact__repository_id=F("repository_id"))
     for tag in foreign.select_related("repository"):
@@ -194,7 +194,7 @@ def _users(digest: str) -> str:
 
 
 def _is_under_way(digest: str) -> bool:
-    return Reference.objects.pending().filter(digest=digest, expires__gt=timezone.now()).exists()
+    return Reference.objects.pending().filter(digest=digest, expires__gt=clock.now()).exists()
 
 
 def _is_needed(link: Link) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from core import configuration, redis
+from core import clock, configuration, redis
 from projects import pulls
 from projects.models import Project
 from rbac.models import User
@@ -22,6 +24,8 @@ def clean_memory() -> Iterator[None]:
     with pulls._handing_over:
         redis.ask(lambda r: r.flushdb())
     configuration.forget()
+    # Tests of pure things have no database to ask for the time.
+    clock._reading, clock._read_again_at = clock.Reading(clock._uptime(), time.time()), math.inf
     yield
     configuration.forget()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.http.request import HttpRequest
@@ -11,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core import configuration, health
+from core import clock, configuration, health
 from core.api import json
 
 
@@ -45,7 +43,7 @@ class SystemInfo(APIView):
         }
         if request.user.is_authenticated:
             info |= {
-                "current_time": json.time(datetime.now(UTC)),
+                "current_time": json.time(clock.now()),
                 "read_only": configuration.get("read_only"),
                 "harbor_version": f"v{settings.VERSION}",
                 "external_url": settings.EXTERNAL_URL,

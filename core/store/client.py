@@ -7,7 +7,6 @@ StoreUnavailable when it does not answer or fails, else what each function says.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -18,7 +17,7 @@ from django.conf import settings
 from requests.structures import CaseInsensitiveDict
 from requests_unixsocket.adapters import UnixAdapter
 
-from core import errors, oci
+from core import clock, errors, oci
 from core.store import files, signing
 from core.store.files import Link
 
@@ -170,7 +169,7 @@ class _KeepingUnixAdapter(UnixAdapter):
 
 def _token(repository: str, *actions: str) -> str:
     """A token of core's own; the same one for a minute, since a push needs a dozen and signing takes its time."""
-    return _token_of(int(time.time()) // 60, repository, *actions)
+    return _token_of(int(clock.time()) // 60, repository, *actions)
 
 
 @lru_cache(maxsize=1024)

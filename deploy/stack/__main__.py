@@ -12,12 +12,22 @@ from pathlib import Path
 
 from deploy.certificate import Certificate
 from deploy.certificate import load as load_certificate
-from deploy.stack import health, https, installation, postgres, preconditions, service_user, supervisor, trial_tls
+from deploy.stack import (
+    health,
+    https,
+    installation,
+    postgres,
+    preconditions,
+    rollout,
+    service_user,
+    supervisor,
+    trial_tls,
+)
 from deploy.stack import layout as layouts
 from deploy.stack import settings as operator
 from deploy.stack.layout import Layout
 from deploy.stack.patience import wait
-from deploy.stack.programs import APPLICATION, STORES, configuration_files, programs
+from deploy.stack.programs import STORES, configuration_files, kind, names, programs
 from deploy.stack.settings import Settings, Unusable
 
 # Tokens live as long as is set, and the registry forgives another minute.
@@ -63,7 +73,7 @@ def up(layout: Layout) -> None:
         layouts.write(layout.etc / "settings.json", operator.as_text(said))
         _start_stores(layout)
         _prepare_database(layout, settings, code)
-        _start_application(layout)
+        rollout.roll_out(layout, settings, say)
         if certificate and settings.tls:
             https.take_up(layout, settings.tls.port, certificate, reload=renewed)
         else:
@@ -81,7 +91,7 @@ def down(layout: Layout) -> None:
         pid = supervisor.pid(layout)
         if pid is None:
             return
-        for name in STOPPED_IN_TURN:
+        for name in sorted(supervisor.states(layout), key=lambda name: STOPPED_IN_TURN.index(kind(name))):
             say(f"stopping {name}")
             supervisor.stop(layout, name)
         supervisor.shutdown(layout)
@@ -94,9 +104,9 @@ def status(layout: Layout) -> None:
     states = supervisor.states(layout)
     if not states:
         sys.exit("wharf: nothing is running; start it with make up")
-    for name in (*STORES, *APPLICATION):
-        say(f"{name:10} {states.get(name, 'MISSING').lower()}")
     settings = _settings_in_force(layout)
+    for name in names(settings):
+        say(f"{name:10} {states.get(name, 'MISSING').lower()}")
     report = health.report(settings)
     say(f"{'health':10} {report.get('status')}")
     for component in report.get("components", []):
@@ -112,8 +122,9 @@ def status(layout: Layout) -> None:
 def logs(layout: Layout) -> None:
     """Follow all logs, or PROGRAM's alone."""
     chosen = os.environ.get("PROGRAM")
-    if chosen and chosen not in (*STORES, *APPLICATION, "supervisord"):
-        raise Unusable(f"PROGRAM is {chosen!r}; it must be one of {', '.join((*STORES, *APPLICATION, 'supervisord'))}")
+    known = [*names(_settings_in_force(layout)), "supervisord"]
+    if chosen and chosen not in known:
+        raise Unusable(f"PROGRAM is {chosen!r}; it must be one of {', '.join(known)}")
     files = [layout.log / f"{chosen}.log"] if chosen else sorted(layout.log.glob("*.log"))
     if not files or not files[0].exists():
         raise Unusable(f"there is no log in {layout.log} yet; start the platform with make up")
@@ -173,7 +184,7 @@ def rotate_token_key(layout: Layout) -> None:
             _keys(layout, step)
             _write_configuration(layout, settings, (layout.etc / "prepared-for").read_text())
             _start_stores(layout)
-            _start_application(layout)
+            rollout.roll_out(layout, settings, say)
             health.wait(layout, settings)
         time.sleep(pause)
 
@@ -293,17 +304,6 @@ def _prepare_database(layout: Layout, settings: Settings, code: str) -> None:
         words = [python, "manage.py", *command, "--verbosity", "0"]
         service_user.run(layout, *words, environment=environment, cwd=layout.app)
     layouts.write(mark, code)
-
-
-def _start_application(layout: Layout) -> None:
-    before = supervisor.states(layout)
-    supervisor.update(layout, APPLICATION)
-    now = supervisor.states(layout)
-    waiting = [name for name in APPLICATION if now.get(name) != "RUNNING"]
-    if waiting:
-        verb = "starting" if before.get("core") != "RUNNING" else "restarting"
-        say(f"{verb} {', '.join(waiting)}")
-        supervisor.start(layout, waiting)
 
 
 def _tell(layout: Layout, settings: Settings, certificate: Certificate | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import time
@@ -11,7 +12,9 @@ from typing import Any
 
 from deploy.stack import supervisor
 from deploy.stack.layout import Layout
+from deploy.stack.programs import core_socket
 from deploy.stack.settings import Settings, Unusable
+from deploy.stack.unix_http import UnixConnection
 
 HEALTHY_WITHIN = 90
 # Whose log tells more about a part that is unwell.
@@ -43,6 +46,29 @@ def wait(layout: Layout, settings: Settings) -> None:
         if time.monotonic() > deadline:
             raise Unusable(_story(layout, health))
         time.sleep(0.3)
+
+
+def wait_for_core(layout: Layout, name: str) -> None:
+    """Return when this replica of core answers by itself; Unusable, with the end of its log, when it does not."""
+    deadline = time.monotonic() + HEALTHY_WITHIN
+    while not _answers(layout, name):
+        if time.monotonic() > deadline:
+            raise Unusable(
+                f"{name} does not answer after {HEALTHY_WITHIN} s, so nothing else is restarted\n"
+                f"--- the end of {layout.log / name}.log\n{_tail(layout, name)}"
+            )
+        time.sleep(0.1)
+
+
+def _answers(layout: Layout, name: str) -> bool:
+    connection = UnixConnection(str(core_socket(layout, name)), 5)
+    try:
+        connection.request("GET", "/api/v2.0/ping")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _story(layout: Layout, health: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ FALLBACK = Path("/var/lib/wharf")
 SOCKET_MOST = 107
 LONGEST_SOCKET = "/supervisor.sock.4194304"
 # Folders of the service user's, closed to others.
-DATA = ("secrets", "log", "postgres", "redis", "registry", "static", "nginx", "celery")
+DATA = ("secrets", "log", "postgres", "redis", "registry", "static", "nginx")
 
 
 @dataclass(frozen=True)

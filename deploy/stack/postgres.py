@@ -49,13 +49,13 @@ def make_cluster(layout: Layout) -> None:
     fresh.rename(layout.postgres)
 
 
-def command(layout: Layout) -> list[str]:
+def command(layout: Layout, connections: int) -> list[str]:
     """How the server is started. Its configuration file stays as initdb wrote it."""
     options = {
         "listen_addresses": "",
         "unix_socket_directories": str(layout.run),
         "unix_socket_permissions": "0700",
-        "max_connections": "200",
+        "max_connections": str(connections),
         "shared_buffers": "256MB",
         "wal_compression": "on",
         "log_min_messages": "warning",

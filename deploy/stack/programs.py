@@ -14,7 +14,12 @@ from deploy.stack.settings import Settings
 
 # In the order they are started. The first three hold data and are there before the database is migrated.
 STORES = ("postgres", "redis", "registry")
-APPLICATION = ("core", "worker", "beat", "nginx")
+KINDS = (*STORES, "core", "worker", "beat", "nginx")
+# Of each process of core, and processes of each worker.
+THREADS = 16
+WORKER_PROCESSES = 2
+# How long core may go on answering when it is told to stop.
+GRACE_SECONDS = 60
 # The stock programs start with a clean environment: the registry panics on some variables of the cloud's tools.
 BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -43,7 +48,9 @@ def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
     run = layout.run
     return {
         layout.etc / "nginx.conf": configuration.nginx(
-            core=[f"unix:{run}/core.sock"],
+            # Never left out for having failed: a socket that nobody listens at says so at once, and while one replica
+            # is restarted the other would be left out for what happened before.
+            core=[f"unix:{core_socket(layout, name)} max_fails=0" for name in cores(settings)],
             registry=f"unix:{run}/registry.sock",
             listen=_listen(settings.port),
             pid=run / "nginx.pid",
@@ -65,16 +72,43 @@ def configuration_files(layout: Layout, settings: Settings) -> dict[Path, str]:
     }
 
 
+def cores(settings: Settings) -> list[str]:
+    """The names of core's replicas: core, core-2 …"""
+    return _replicas("core", settings.core_replicas)
+
+
+def background(settings: Settings) -> list[str]:
+    """The names of those who work by themselves."""
+    return [*_replicas("worker", settings.worker_replicas), *_replicas("beat", settings.beat_replicas)]
+
+
+def names(settings: Settings) -> list[str]:
+    """The names of all programs, in the order they are started."""
+    return [*STORES, *cores(settings), *background(settings), "nginx"]
+
+
+def kind(name: str) -> str:
+    """What a replica is a replica of."""
+    return name.partition("-")[0]
+
+
+def core_socket(layout: Layout, name: str) -> Path:
+    """Where a replica of core listens."""
+    return layout.run / f"{name}.sock"
+
+
 def programs(layout: Layout, settings: Settings, code: str) -> list[Program]:
-    """All seven. `code` is the fingerprint of the program and its libraries."""
-    return [*_stores(layout, settings), *_application(layout, settings, code), _nginx(layout, settings)]
+    """All of them. `code` is the fingerprint of the program and its libraries."""
+    # What nginx's configuration says it learns without a restart (rollout.py).
+    door = Program("nginx", nginx_command(layout), BARE, stop_signal="QUIT")
+    return [*_stores(layout, settings), *_application(layout, settings, code), door]
 
 
 def _stores(layout: Layout, settings: Settings) -> list[Program]:
     texts = {path.name: text for path, text in configuration_files(layout, settings).items()}
     redis, registry = str(layout.etc / "redis.conf"), str(layout.etc / "registry.yml")
     return [
-        Program("postgres", postgres.command(layout), BARE, stop_signal="INT"),
+        Program("postgres", postgres.command(layout, _connections(settings)), BARE, stop_signal="INT"),
         Program("redis", ["/usr/bin/redis-server", redis], BARE, socket="redis.sock", depends_on=[texts["redis.conf"]]),
         Program(
             "registry",
@@ -90,30 +124,38 @@ def _stores(layout: Layout, settings: Settings) -> list[Program]:
 
 def _application(layout: Layout, settings: Settings, code: str) -> list[Program]:
     environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
-    celery = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery"]
-    schedule = ["--schedule", f"{layout.var}/celery/schedule", "--pidfile", ""]
     # They read the signing key, the trusted certificates and the bucket's key once, at their start.
     certificate = read_private(layout.secrets / "token" / "current.crt")
     changes = [code, _bundle(layout), certificate, _bucket_key(layout, settings)]
-    return [
-        Program("core", _gunicorn(layout, settings), environment, socket="core.sock", depends_on=changes),
+    application = [
         Program(
-            "worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO"], environment, depends_on=changes
-        ),
-        Program("beat", [*celery, "beat", *schedule, "--loglevel", "INFO"], environment, depends_on=changes),
+            name,
+            _gunicorn(layout, settings, name),
+            environment,
+            stop_seconds=GRACE_SECONDS + 15,
+            socket=core_socket(layout, name).name,
+            depends_on=changes,
+        )
+        for name in cores(settings)
+    ]
+    return [
+        *application,
+        *(Program(name, _celery(layout, name), environment, depends_on=changes) for name in background(settings)),
     ]
 
 
-def _nginx(layout: Layout, settings: Settings) -> Program:
-    own = layout.etc / "nginx.conf"
-    shared = [path.read_text() for path in sorted((configuration.TEMPLATES / "nginx").glob("*.conf"))]
-    return Program(
-        "nginx",
-        ["/usr/sbin/nginx", "-e", "stderr", "-p", str(layout.var / "nginx"), "-c", str(own)],
-        BARE,
-        stop_signal="QUIT",
-        depends_on=[configuration_files(layout, settings)[own], *shared],
-    )
+def _celery(layout: Layout, name: str) -> list[str]:
+    command = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery", kind(name)]
+    if kind(name) == "worker":
+        # Celery wants a name of its own for each.
+        return [*command, "--hostname", f"{name}@%h", "--concurrency", str(WORKER_PROCESSES), "--loglevel", "INFO"]
+    # When an upkeep ran last the database knows (jobservice/periodic.py): beats remember nothing.
+    return [*command, "--scheduler", "celery.beat.Scheduler", "--pidfile", "", "--loglevel", "INFO"]
+
+
+def nginx_command(layout: Layout) -> list[str]:
+    """nginx as it runs here; with `-t` it looks at its configuration and ends."""
+    return ["/usr/sbin/nginx", "-e", "stderr", "-p", str(layout.var / "nginx"), "-c", str(layout.etc / "nginx.conf")]
 
 
 def _https(layout: Layout, settings: Settings) -> configuration.Https | None:
@@ -148,25 +190,38 @@ def _bucket_key(layout: Layout, settings: Settings) -> str:
     return layout.bucket_key.read_text() if settings.bucket else ""
 
 
-def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
+def _connections(settings: Settings) -> int:
+    """How many the database must allow: each thread keeps one; some for its own upkeep, for manage.py and people."""
+    # Eight more threads ask for the health of the parts.
+    core = settings.core_replicas * settings.core_workers * (THREADS + 8)
+    return max(200, core + settings.worker_replicas * WORKER_PROCESSES * 2 + 40)
+
+
+def _replicas(kind: str, count: int) -> list[str]:
+    return [kind, *(f"{kind}-{number}" for number in range(2, count + 1))]
+
+
+def _gunicorn(layout: Layout, settings: Settings, name: str) -> list[str]:
     return [
         str(layout.venv / "bin" / "python"),
         "-m",
         "gunicorn",
         "core.wsgi:application",
         "--bind",
-        f"unix:{layout.run}/core.sock",
+        f"unix:{core_socket(layout, name)}",
+        # The program is read before the socket is there: nobody is sent to a replica that cannot start.
+        "--preload",
         "--worker-class",
-        "core.lingering.Worker",
+        "core.serving.DrainingWorker",
         "--workers",
         str(settings.core_workers),
         "--threads",
-        "16",
+        str(THREADS),
         # Requests wait for the registry behind us at most half a minute; a stuck worker is replaced after two.
         "--timeout",
         "120",
         "--graceful-timeout",
-        "30",
+        str(GRACE_SECONDS),
         "--keep-alive",
         "75",
         # Its default lies in the home folder, where two platforms would fight over it.

@@ -16,8 +16,9 @@ from deploy.bucket import Bucket
 NOT_REMEMBERED = {"WHARF_VAR", "WHARF_USER", "WHARF_VENV", "WHARF_ADMIN_PASSWORD"}
 OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTRY_URL", "WHARF_FINGERPRINT"}
 # These shape the configuration files; all others are core's.
-OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS", "WHARF_TLS_CERT", "WHARF_TLS_KEY",
-           "WHARF_TLS_PORT", "WHARF_STORE_CREDENTIALS"}  # fmt: skip
+OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS", "WHARF_CORE_REPLICAS", "WHARF_WORKER_REPLICAS",
+           "WHARF_BEAT_REPLICAS", "WHARF_TLS_CERT", "WHARF_TLS_KEY", "WHARF_TLS_PORT",
+           "WHARF_STORE_CREDENTIALS"}  # fmt: skip
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
@@ -49,6 +50,9 @@ class Settings:
     """The store; without one it is a folder of WHARF_VAR's."""
     bucket_key: Path | None = None
     """The operator's file with the bucket's key."""
+    core_replicas: int = 1
+    worker_replicas: int = 1
+    beat_replicas: int = 1
 
     @property
     def ports(self) -> dict[int, str]:
@@ -89,6 +93,9 @@ def parse(given: Mapping[str, str]) -> Settings:
         bucket=store,
         bucket_key=key,
         passed_on={name: _plain(name, given[name]) for name in sorted(given) if name not in OWN_USE},
+        core_replicas=_number(given, "WHARF_CORE_REPLICAS", 1, 1, 16),
+        worker_replicas=_number(given, "WHARF_WORKER_REPLICAS", 1, 1, 16),
+        beat_replicas=_number(given, "WHARF_BEAT_REPLICAS", 1, 1, 4),
     )
 
 

@@ -6,7 +6,6 @@ Not through supervisorctl: that lives in the virtualenv, and the platform must b
 from __future__ import annotations
 
 import http.client
-import socket
 import time
 import xmlrpc.client
 from collections.abc import Iterable
@@ -14,8 +13,9 @@ from typing import Any
 
 from deploy.stack import service_user
 from deploy.stack.layout import Layout
-from deploy.stack.programs import STORES, Program
+from deploy.stack.programs import KINDS, STORES, Program, kind
 from deploy.stack.settings import Unusable
+from deploy.stack.unix_http import UnixConnection
 
 # Longer than any program may take to stop.
 PATIENCE = 150
@@ -42,7 +42,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://{layout.run}/supervisor.sock
 """
     ]
-    return "".join(parts + [_section(layout, program, place) for place, program in enumerate(programs)])
+    return "".join(parts + [_section(layout, program) for program in programs])
 
 
 def pid(layout: Layout) -> int | None:
@@ -67,12 +67,20 @@ def launch(layout: Layout) -> None:
 def update(layout: Layout, names: Iterable[str]) -> None:
     """Give the named programs their new configuration; those with a changed one are stopped for it."""
     server = _server(layout)
-    added, changed, removed = server.reloadConfig()[0]
-    for name in {*removed} | ({*changed} & {*names}):
-        _settle(server.stopProcessGroup, name)
-        server.removeProcessGroup(name)
+    added, changed, _ = server.reloadConfig()[0]
+    for name in {*changed} & {*names}:
+        _remove(server, name)
     for name in ({*added} | {*changed}) & {*names}:
         server.addProcessGroup(name)
+
+
+def remove_forgotten(layout: Layout) -> list[str]:
+    """Stop the programs that the configuration no longer has; their names."""
+    server = _server(layout)
+    removed = sorted(server.reloadConfig()[0][2])
+    for name in removed:
+        _remove(server, name)
+    return removed
 
 
 def start(layout: Layout, names: Iterable[str], seconds: float = 60) -> None:
@@ -107,6 +115,11 @@ def states(layout: Layout) -> dict[str, str]:
         return {}
 
 
+def _remove(server: Any, name: str) -> None:
+    _settle(server.stopProcessGroup, name)
+    server.removeProcessGroup(name)
+
+
 def _settle(question: Any, *words: Any) -> None:
     """Ask, and be content when it is so already."""
     try:
@@ -116,26 +129,13 @@ def _settle(question: Any, *words: Any) -> None:
             raise Unusable(f"supervisord says: {fault.faultString}") from fault
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
-        self.sock.connect(self._path)
-
-
 class _Transport(xmlrpc.client.Transport):
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _Connection(self._path)
+        return UnixConnection(self._path, PATIENCE)
 
 
 def _server(layout: Layout) -> Any:
@@ -143,7 +143,7 @@ def _server(layout: Layout) -> Any:
     return xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport).supervisor
 
 
-def _section(layout: Layout, program: Program, place: int) -> str:
+def _section(layout: Layout, program: Program) -> str:
     start = [f"{layout.app}/deploy/start.sh", program.name, str(layout.run), program.socket, program.stop_signal]
     # Unknown to the program, but a change of it makes supervisord restart it.
     environment = {**program.environment, "WHARF_FINGERPRINT": program.fingerprint}
@@ -153,7 +153,7 @@ def _section(layout: Layout, program: Program, place: int) -> str:
 command={_escape(quoted)}
 environment={_escape(pairs)}
 directory={layout.app}
-priority={place + 1}
+priority={KINDS.index(kind(program.name)) + 1}
 autostart={"true" if program.name in STORES else "false"}
 autorestart=true
 startsecs=1

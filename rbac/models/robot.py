@@ -7,6 +7,8 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
+from core import clock
+
 
 class Robot(models.Model):
     """A program's account.
@@ -53,7 +55,7 @@ class Robot(models.Model):
 
     @property
     def is_expired(self) -> bool:
-        return self.expires is not None and self.expires <= timezone.now()
+        return self.expires is not None and self.expires <= clock.now()
 
     @property
     def is_active(self) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from core import errors
+from core import clock, errors
 from core.api.client_address import client_address
 from core.api.exceptions import render
 from core.store import signing
@@ -48,7 +46,7 @@ def _token(request: HttpRequest) -> HttpResponse:
         "token": signed,
         "access_token": signed,
         "expires_in": settings.TOKEN_LIFETIME,
-        "issued_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "issued_at": clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     response = JsonResponse(body)
     response["Cache-Control"] = "no-store"

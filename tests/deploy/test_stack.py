@@ -13,7 +13,7 @@ from deploy import keys
 from deploy.stack import preconditions, supervisor
 from deploy.stack import settings as operator
 from deploy.stack.layout import SOCKET_MOST, Layout
-from deploy.stack.programs import APPLICATION, STORES, configuration_files, programs
+from deploy.stack.programs import configuration_files, names, programs
 from deploy.stack.requirements import requirements
 from deploy.stack.settings import Settings, Tls, Unusable
 
@@ -65,6 +65,9 @@ def test_with_a_certificate_the_external_url_is_https_and_core_is_told_no_file()
         {"WHARF_TLS_KEY": "server.key", "WHARF_TLS_CERT": "/etc/server.crt"},
         {"WHARF_TLS_PORT": "8080", **CERTIFICATE},
         {"WHARF_EXTERNAL_URL": "http://registry.example.com", **CERTIFICATE},
+        {"WHARF_CORE_REPLICAS": "0"},
+        {"WHARF_WORKER_REPLICAS": "two"},
+        {"WHARF_BEAT_REPLICAS": "9"},
     ],
 )
 def test_unusable_settings_are_named(given: dict[str, str]) -> None:
@@ -124,10 +127,47 @@ def test_every_placeholder_is_filled(layout: Layout) -> None:
     assert "cache:" not in registry, "invariant I6"
 
 
+REPLICAS = Settings(8081, "http://localhost:8081", 2, core_replicas=3, worker_replicas=2, beat_replicas=2)
+
+
+def test_replicas_have_names_and_sockets_of_their_own(layout: Layout) -> None:
+    (layout.var / "postgres").mkdir()
+    made = {program.name: program for program in programs(layout, REPLICAS, "code")}
+    assert list(made) == names(REPLICAS) == [
+        "postgres", "redis", "registry", "core", "core-2", "core-3", "worker", "worker-2", "beat", "beat-2", "nginx",
+    ]  # fmt: skip
+    assert made["core-2"].socket == "core-2.sock"
+    assert f"unix:{layout.run}/core-2.sock" in made["core-2"].command
+    assert "worker-2@%h" in made["worker-2"].command
+    nginx = configuration_files(layout, REPLICAS)[layout.etc / "nginx.conf"]
+    for name in ("core", "core-2", "core-3"):
+        assert f"server unix:{layout.run}/{name}.sock max_fails=0;" in nginx
+
+
+def test_one_more_replica_restarts_nobody(layout: Layout) -> None:
+    (layout.var / "postgres").mkdir()
+    one = {program.name: program for program in programs(layout, Settings(8081, "http://localhost:8081", 2), "code")}
+    many = {program.name: program for program in programs(layout, REPLICAS, "code")}
+    assert {name: program for name, program in many.items() if name in one} == one
+    sections = supervisor.configuration(layout, list(one.values())).split("[program:")[1:]
+    assert set(sections) < set(supervisor.configuration(layout, list(many.values())).split("[program:"))
+
+
+def test_the_database_allows_as_many_connections_as_there_may_be(layout: Layout) -> None:
+    (layout.var / "postgres").mkdir()
+
+    def allowed(settings: Settings) -> int:
+        postgres = programs(layout, settings, "code")[0]
+        return int(next(word for word in postgres.command if "max_connections" in word).partition("=")[2])
+
+    assert allowed(REPLICAS) == 200
+    assert allowed(Settings(8081, "http://localhost:8081", 16, core_replicas=4)) > 4 * 16 * 16
+
+
 def test_the_supervisor_runs_all_seven_and_doubles_percent_signs(layout: Layout) -> None:
     (layout.var / "postgres").mkdir()
     made = programs(layout, SETTINGS, "code")
-    assert tuple(program.name for program in made) == (*STORES, *APPLICATION)
+    assert tuple(program.name for program in made) == tuple(names(SETTINGS))
     text = supervisor.configuration(layout, made)
     assert text.count("autorestart=true") == 7
     assert "http+unix://%%2F" in text
@@ -143,20 +183,20 @@ def test_only_what_changed_is_restarted(layout: Layout) -> None:
     before = prints(SETTINGS, "code")
     newer = prints(SETTINGS, "newer code")
     assert {name for name in before if before[name] != newer[name]} == {"core", "worker", "beat"}
-    moved = prints(Settings(8082, SETTINGS.external_url, 3, SETTINGS.passed_on), "code")
-    assert {name for name in before if before[name] != moved[name]} == {"nginx"}
+    moved = Settings(8082, SETTINGS.external_url, 3, SETTINGS.passed_on)
+    assert prints(moved, "code") == before, "nginx reads its configuration again"
+    nginx = layout.etc / "nginx.conf"
+    assert configuration_files(layout, moved)[nginx] != configuration_files(layout, SETTINGS)[nginx]
 
 
-def test_https_restarts_the_door_and_whoever_makes_links(layout: Layout) -> None:
+def test_https_alone_restarts_nobody(layout: Layout) -> None:
+    """nginx reads it; the external URL, which makes links, is what others are restarted for."""
+
     def prints(settings: Settings) -> dict[str, str]:
         return {program.name: program.fingerprint for program in programs(layout, settings, "code")}
 
-    before = prints(SETTINGS)
     tls = Tls(Path("/etc/server.crt"), Path("/etc/server.key"), 8443)
-    after = prints(replace(SETTINGS, tls=tls))
-    assert {name for name in before if before[name] != after[name]} == {"nginx"}
-    # What nginx reads is a copy: its content is no reason for a restart, and where it came from neither.
-    assert after == prints(replace(SETTINGS, tls=replace(tls, certificate=Path("/etc/other.crt"))))
+    assert prints(replace(SETTINGS, tls=tls)) == prints(SETTINGS)
 
 
 def test_no_secret_is_in_an_environment_or_a_command(layout: Layout) -> None:

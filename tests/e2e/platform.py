@@ -27,6 +27,8 @@ class Platform:
     var: Path
     port: int
     extra: dict[str, str]
+    checkout: Path = PROJECT
+    """Whose program `up` brings."""
 
     @property
     def url(self) -> str:
@@ -43,8 +45,8 @@ class Platform:
     def command(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run `up`, `down`, `status` or `renew-tls`, as make does."""
         return subprocess.run(
-            ["bash", str(PROJECT / "deploy" / "bootstrap.sh"), name],
-            env=self._environment(), cwd=PROJECT, capture_output=True, text=True, timeout=600,
+            ["bash", str(self.checkout / "deploy" / "bootstrap.sh"), name],
+            env=self._environment(), cwd=self.checkout, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
@@ -63,8 +65,8 @@ class Platform:
     def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
         """manage.py inside the platform."""
         return subprocess.run(
-            ["bash", str(PROJECT / "deploy" / "manage.sh"), *words],
-            env=self._environment(), cwd=PROJECT, capture_output=True, text=True, timeout=300,
+            ["bash", str(self.checkout / "deploy" / "manage.sh"), *words],
+            env=self._environment(), cwd=self.checkout, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
     def start_manage(self, *words: str) -> subprocess.Popen[bytes]:

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.dateparse import parse_datetime
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+
+from core import clock
 
 register = template.Library()
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -34,9 +36,10 @@ def short(digest: str) -> str:
 @register.filter
 def ago(moment: datetime) -> str:
     """How long ago: 3 days ago."""
-    if (timezone.now() - moment).total_seconds() < 60:
+    now = clock.now()
+    if (now - moment).total_seconds() < 60:
         return _("just now")
-    return _("%(ago)s ago") % {"ago": timesince(moment, depth=1)}
+    return _("%(ago)s ago") % {"ago": timesince(moment, now, depth=1)}
 
 
 @register.filter
