@@ -90,17 +90,15 @@ def _stores(layout: Layout, settings: Settings) -> list[Program]:
 
 def _application(layout: Layout, settings: Settings, code: str) -> list[Program]:
     environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
-    celery = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery"]
-    schedule = ["--schedule", f"{layout.var}/celery/schedule", "--pidfile", ""]
+    python = str(layout.venv / "bin" / "python")
+    served = gunicorn(python, f"unix:{layout.run}/core.sock", settings.core_workers, str(layout.run))
     # They read the signing key, the trusted certificates and the bucket's key once, at their start.
     certificate = read_private(layout.secrets / "token" / "current.crt")
     changes = [code, _bundle(layout), certificate, _bucket_key(layout, settings)]
     return [
-        Program("core", _gunicorn(layout, settings), environment, socket="core.sock", depends_on=changes),
-        Program(
-            "worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO"], environment, depends_on=changes
-        ),
-        Program("beat", [*celery, "beat", *schedule, "--loglevel", "INFO"], environment, depends_on=changes),
+        Program("core", served, environment, socket="core.sock", depends_on=changes),
+        Program("worker", worker(python), environment, depends_on=changes),
+        Program("beat", beat(python, f"{layout.var}/celery/schedule"), environment, depends_on=changes),
     ]
 
 
@@ -148,18 +146,19 @@ def _bucket_key(layout: Layout, settings: Settings) -> str:
     return layout.bucket_key.read_text() if settings.bucket else ""
 
 
-def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
+def gunicorn(python: str, bind: str, workers: int, scratch: str) -> list[str]:
+    """How core is started, here and in a container. `scratch` is a folder on no slow disk, for heartbeats."""
     return [
-        str(layout.venv / "bin" / "python"),
+        python,
         "-m",
         "gunicorn",
         "core.wsgi:application",
         "--bind",
-        f"unix:{layout.run}/core.sock",
+        bind,
         "--worker-class",
         "core.lingering.Worker",
         "--workers",
-        str(settings.core_workers),
+        str(workers),
         "--threads",
         "16",
         # Requests wait for the registry behind us at most half a minute; a stuck worker is replaced after two.
@@ -172,5 +171,16 @@ def _gunicorn(layout: Layout, settings: Settings) -> list[str]:
         # Its default lies in the home folder, where two platforms would fight over it.
         "--no-control-socket",
         "--worker-tmp-dir",
-        str(layout.run),
+        scratch,
     ]
+
+
+def worker(python: str) -> list[str]:
+    """How the worker is started."""
+    return [python, "-m", "celery", "-A", "core.celery", "worker", "--concurrency", "2", "--loglevel", "INFO"]
+
+
+def beat(python: str, schedule: str) -> list[str]:
+    """How the clock is started; `schedule` is the file that it notes in what it has sent."""
+    own = ["--schedule", schedule, "--pidfile", ""]
+    return [python, "-m", "celery", "-A", "core.celery", "beat", *own, "--loglevel", "INFO"]
