@@ -15,6 +15,8 @@ from deploy.stack.settings import Settings, Unusable
 
 def main() -> None:
     """Run one command; an operator's mistake ends in one sentence and exit code 1."""
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(f"wharf: the image is told by its first word what to be, one of {', '.join(COMMANDS)}")
     try:
         COMMANDS[sys.argv[1]](operator.parse(operator.said(os.environ)))
     except Unusable as problem:
