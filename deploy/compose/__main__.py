@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from deploy.compose import configuration, rotation, volumes
 from deploy.compose.places import APP, SECRETS
@@ -18,9 +18,19 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         sys.exit(f"wharf: the image is told by its first word what to be, one of {', '.join(COMMANDS)}")
     try:
-        COMMANDS[sys.argv[1]](operator.parse(operator.said(os.environ)))
+        COMMANDS[sys.argv[1]](settings(os.environ))
     except Unusable as problem:
         sys.exit(f"wharf: {problem}")
+
+
+def settings(environment: Mapping[str, str]) -> Settings:
+    """Those of `make up`, but for a bucket."""
+    said = operator.said(environment)
+    if "WHARF_STORE" in said:
+        raise Unusable(
+            "WHARF_STORE is set, but the containers keep their blobs in the volume `store`; leave it out or use make up"
+        )
+    return operator.parse(said)
 
 
 def configure(settings: Settings) -> None:

@@ -81,6 +81,7 @@ def unusable_settings_are_told_in_words(stack: Stack) -> None:
     for said, words in (
         ({"WHARF_EXTERNAL_URL": "ftp://somewhere"}, "WHARF_EXTERNAL_URL is 'ftp://somewhere'; it must look like"),
         ({"WHARF_CORE_WORKERS": "many"}, "WHARF_CORE_WORKERS is 'many'; it must be a number"),
+        ({"WHARF_STORE": "s3://bucket"}, "WHARF_STORE is set, but the containers keep their blobs in the volume"),
         ({"WHARF_ADMIN_PASSWORD": "weak"}, "WHARF_ADMIN_PASSWORD must be one line of 8 to 128 characters"),
     ):
         stack.settings.update(said)

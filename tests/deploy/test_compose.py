@@ -16,6 +16,7 @@ from django.db import connection
 
 from deploy import keys
 from deploy.compose import configuration, places, volumes
+from deploy.compose.__main__ import settings
 from deploy.compose.volumes import Found
 from deploy.stack.settings import Settings, Tls, Unusable
 from projects.models.blob import Blob
@@ -99,6 +100,13 @@ def _database(name: str | None = None) -> str:
     return f"postgres://{row['USER']}@{quote(row['HOST'], safe='')}/{name or row['NAME']}"
 
 
+# --- settings ------------------------------------------------------------------------------------------------
+def test_a_bucket_is_refused_rather_than_not_heard() -> None:
+    assert settings({"WHARF_PORT": "9000", "WHARF_STORE": ""}) == Settings(9000, "http://localhost:9000", 2)
+    with pytest.raises(Unusable, match="WHARF_STORE is set, but the containers keep their blobs in the volume"):
+        settings({"WHARF_STORE": "s3://bucket"})
+
+
 # --- configuration -------------------------------------------------------------------------------------------
 def test_each_program_is_told_what_it_may_know_and_no_more(secrets: Path) -> None:
     files = configuration.files(SETTINGS, secrets)
@@ -170,7 +178,7 @@ def test_only_nginx_publishes_a_port() -> None:
 def test_every_setting_of_make_up_reaches_the_containers() -> None:
     readme = (PROJECT / "README.md").read_text()
     settings = set(re.findall(r"`(WHARF_[A-Z_]+)`", readme))
-    only_make_up = {"WHARF_VAR"}
+    only_make_up = {"WHARF_VAR", "WHARF_STORE_CREDENTIALS", "WHARF_STORE_ENDPOINT", "WHARF_STORE_REGION"}
     assert settings - only_make_up <= set(re.findall(r"^\s+(WHARF_[A-Z_]+):", COMPOSE, re.MULTILINE))
 
 
