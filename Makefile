@@ -34,7 +34,9 @@ conformance:     ## the OCI conformance suite against a platform of its own (nee
 	@deploy/bootstrap.sh run -m tests.conformance
 bench:           ## Wharf's speed beside a bare stock registry's, to bench/results/ (QUICK=1 for a glance)
 	@deploy/bootstrap.sh run -m bench $(if $(QUICK),--quick)
+compose-check:   ## docker-compose.yml tried for real, with two composes and an engine of its own (needs Go)
+	@deploy/bootstrap.sh compose-check
 torture:         ## the kill test for hours (KILLS=2000)
 	@WHARF_TEST_KILLS=$(or $(KILLS),2000) deploy/bootstrap.sh test tests/e2e/test_kill.py
 
-.PHONY: help up down status logs renew-tls trial-tls rotate-token-key dev check test conformance bench torture
+.PHONY: help up down status logs renew-tls trial-tls rotate-token-key dev check test conformance bench compose-check torture

@@ -137,6 +137,8 @@ make_development_environment() {
 }
 
 RUNTIME=(postgresql redis-server nginx docker-registry python3 python3-venv gettext ca-certificates util-linux procps)
+# What `make compose-check` needs; besides, Go builds compose v2 for it.
+COMPOSE=(docker.io docker-compose debootstrap openssl)
 # What the tests need besides.
 TESTS=(skopeo chromium fonts-wqy-zenhei openssl curl iproute2 faketime)
 
@@ -165,6 +167,13 @@ main() {
             make_development_environment
             return
             ;;
+        compose-check)
+            become_root "$@"
+            check_system
+            install_packages "${COMPOSE[@]}"
+            make_development_environment
+            exec .venv/bin/python -m tests.compose
+            ;;
         test | run)
             become_root "$@"
             check_system
@@ -180,7 +189,7 @@ main() {
             # Shows what the kill test did, which is part of its result.
             exec .venv/bin/python -m pytest -s "$@"
             ;;
-        *) refuse "usage: bootstrap.sh up|down|status|logs|renew-tls|trial-tls|rotate-token-key|dev|test" ;;
+        *) refuse "usage: bootstrap.sh up|down|status|logs|renew-tls|trial-tls|rotate-token-key|dev|test|compose-check" ;;
     esac
     exec /usr/bin/python3 -B -m deploy.stack "$@"
 }

@@ -32,12 +32,12 @@ LIFETIME = datetime.timedelta(days=3650)
 
 def init(folder: Path) -> None:
     """Every secret of the platform, each only when it is missing."""
-    _make(folder / "secret-key", lambda: secrets.token_hex(32))
-    _make(folder / "credential-key", lambda: secrets.token_hex(32))
-    _make(folder / "registry-http-secret", lambda: secrets.token_hex(32))
-    _make(folder / "platform-id", lambda: secrets.token_hex(16))
-    _make(folder / "fernet-key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode())
-    _make(folder / "admin-password", lambda: os.environ.get("WHARF_ADMIN_PASSWORD") or _password())
+    make(folder / "secret-key", lambda: secrets.token_hex(32))
+    make(folder / "credential-key", lambda: secrets.token_hex(32))
+    make(folder / "registry-http-secret", lambda: secrets.token_hex(32))
+    make(folder / "platform-id", lambda: secrets.token_hex(16))
+    make(folder / "fernet-key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode())
+    make(folder / "admin-password", lambda: os.environ.get("WHARF_ADMIN_PASSWORD") or _password())
     token = folder / "token"
     token.mkdir(mode=0o700, exist_ok=True)
     _complete_switch(token)
@@ -62,7 +62,7 @@ def switch(folder: Path) -> None:
         sys.exit("There is no next key: run `prepare` first.")
     _trust(token, "next")
     if (token / "next.crt").exists():
-        _write(token / "previous.crt", (token / "current.crt").read_text())
+        write(token / "previous.crt", (token / "current.crt").read_text())
         (token / "next.crt").replace(token / "current.crt")
     (token / "next.key").replace(token / "current.key")
 
@@ -70,8 +70,25 @@ def switch(folder: Path) -> None:
 def finish(folder: Path) -> None:
     """Only the current certificate is trusted."""
     token = folder / "token"
-    _write(token / "bundle.pem", (token / "current.crt").read_text())
+    write(token / "bundle.pem", (token / "current.crt").read_text())
     (token / "previous.crt").unlink(missing_ok=True)
+
+
+def make(path: Path, value: Callable[[], str]) -> None:
+    """A secret, when it is missing."""
+    if not path.exists():
+        write(path, value())
+
+
+def write(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """A file, wholly or not at all, and unless said otherwise readable by nobody else."""
+    temporary = path.with_name(path.name + ".tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text.rstrip("\n") + "\n")
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def _complete_switch(token: Path) -> None:
@@ -85,7 +102,7 @@ def _trust(token: Path, name: str) -> None:
     bundle, certificate = token / "bundle.pem", token / f"{name}.crt"
     trusted = bundle.read_text() if bundle.exists() else ""
     if certificate.exists() and certificate.read_text() not in trusted:
-        _write(bundle, trusted + certificate.read_text())
+        write(bundle, trusted + certificate.read_text())
 
 
 def _password() -> str:
@@ -112,26 +129,11 @@ def _make_pair(folder: Path, name: str) -> None:
         .sign(key, hashes.SHA256())
     )
     # The certificate first: a key without one would be used, a certificate without a key is made again.
-    _write(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM).decode())
+    write(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM).decode())
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(folder / f"{name}.key", private.decode())
-
-
-def _make(path: Path, value: Callable[[], str]) -> None:
-    if not path.exists():
-        _write(path, value())
-
-
-def _write(path: Path, text: str) -> None:
-    """Wholly or not at all, and readable by nobody else."""
-    temporary = path.with_suffix(".tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text.rstrip("\n") + "\n")
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write(folder / f"{name}.key", private.decode())
 
 
 STEPS = {"init": init, "prepare": prepare, "switch": switch, "finish": finish}

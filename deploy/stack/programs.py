@@ -124,13 +124,14 @@ def _stores(layout: Layout, settings: Settings) -> list[Program]:
 
 def _application(layout: Layout, settings: Settings, code: str) -> list[Program]:
     environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
+    python = str(layout.venv / "bin" / "python")
     # They read the signing key, the trusted certificates and the bucket's key once, at their start.
     certificate = read_private(layout.secrets / "token" / "current.crt")
     changes = [code, _bundle(layout), certificate, _bucket_key(layout, settings)]
     application = [
         Program(
             name,
-            _gunicorn(layout, settings, name),
+            gunicorn(python, f"unix:{core_socket(layout, name)}", settings.core_workers, str(layout.run)),
             environment,
             stop_seconds=GRACE_SECONDS + 15,
             socket=core_socket(layout, name).name,
@@ -138,19 +139,11 @@ def _application(layout: Layout, settings: Settings, code: str) -> list[Program]
         )
         for name in cores(settings)
     ]
+    behind = {name: worker(python, name) if kind(name) == "worker" else beat(python) for name in background(settings)}
     return [
         *application,
-        *(Program(name, _celery(layout, name), environment, depends_on=changes) for name in background(settings)),
+        *(Program(name, command, environment, depends_on=changes) for name, command in behind.items()),
     ]
-
-
-def _celery(layout: Layout, name: str) -> list[str]:
-    command = [str(layout.venv / "bin" / "python"), "-m", "celery", "-A", "core.celery", kind(name)]
-    if kind(name) == "worker":
-        # Celery wants a name of its own for each.
-        return [*command, "--hostname", f"{name}@%h", "--concurrency", str(WORKER_PROCESSES), "--loglevel", "INFO"]
-    # When an upkeep ran last the database knows (jobservice/periodic.py): beats remember nothing.
-    return [*command, "--scheduler", "celery.beat.Scheduler", "--pidfile", "", "--loglevel", "INFO"]
 
 
 def nginx_command(layout: Layout) -> list[str]:
@@ -201,20 +194,21 @@ def _replicas(kind: str, count: int) -> list[str]:
     return [kind, *(f"{kind}-{number}" for number in range(2, count + 1))]
 
 
-def _gunicorn(layout: Layout, settings: Settings, name: str) -> list[str]:
+def gunicorn(python: str, bind: str, workers: int, scratch: str) -> list[str]:
+    """How core is started, here and in a container. `scratch` is a folder on no slow disk, for heartbeats."""
     return [
-        str(layout.venv / "bin" / "python"),
+        python,
         "-m",
         "gunicorn",
         "core.wsgi:application",
         "--bind",
-        f"unix:{core_socket(layout, name)}",
-        # The program is read before the socket is there: nobody is sent to a replica that cannot start.
+        bind,
+        # The program is read before it listens: nobody is sent to a replica that cannot start.
         "--preload",
         "--worker-class",
         "core.serving.DrainingWorker",
         "--workers",
-        str(settings.core_workers),
+        str(workers),
         "--threads",
         str(THREADS),
         # Requests wait for the registry behind us at most half a minute; a stuck worker is replaced after two.
@@ -227,5 +221,17 @@ def _gunicorn(layout: Layout, settings: Settings, name: str) -> list[str]:
         # Its default lies in the home folder, where two platforms would fight over it.
         "--no-control-socket",
         "--worker-tmp-dir",
-        str(layout.run),
+        scratch,
     ]
+
+
+def worker(python: str, name: str = "worker") -> list[str]:
+    """How a worker is started. Celery wants a name of its own for each on a machine."""
+    own = ["--hostname", f"{name}@%h", "--concurrency", str(WORKER_PROCESSES), "--loglevel", "INFO"]
+    return [python, "-m", "celery", "-A", "core.celery", "worker", *own]
+
+
+def beat(python: str) -> list[str]:
+    """How a clock is started. It remembers nothing: when an upkeep ran last the database knows."""
+    own = ["--scheduler", "celery.beat.Scheduler", "--pidfile", "", "--loglevel", "INFO"]
+    return [python, "-m", "celery", "-A", "core.celery", "beat", *own]

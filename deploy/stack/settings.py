@@ -99,6 +99,11 @@ def parse(given: Mapping[str, str]) -> Settings:
     )
 
 
+def said(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings among the variables of an environment; an empty one says nothing."""
+    return {name: value for name, value in environment.items() if value and _is_setting(name)}
+
+
 def remembered(folder: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """What counts now, and a word on each part of it that does not come from the environment.
 

@@ -14,9 +14,10 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
-from core import locks, redis
+from core import clock, locks, redis
 from core.celery import app
 from jobservice import periodic, tasks
 from jobservice.models import UpkeepRun
@@ -170,3 +171,14 @@ def test_a_clock_that_is_set_back_does_not_silence_beat(monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "time", lambda: right() - 600)
     assert 55 < entry.is_due(last).next <= 60
     assert entry.is_due(last - MINUTE).is_due
+
+
+def test_a_silent_clock_is_noticed(db: None) -> None:
+    with pytest.raises(CommandError, match="since the start"):
+        call_command("check_upkeep")
+    ran = UpkeepRun.objects.create(name="anything", began=clock.now())
+    call_command("check_upkeep")
+    ran.began -= timedelta(minutes=11)
+    ran.save()
+    with pytest.raises(CommandError, match="is beat there, and a worker"):
+        call_command("check_upkeep")

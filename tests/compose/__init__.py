@@ -1,0 +1,1 @@
+"""`make compose-check`: docker-compose.yml tried for real, with a Docker engine of its own."""
