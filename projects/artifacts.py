@@ -18,7 +18,7 @@ from django.db import transaction
 from core import clock, configuration, errors, oci
 from core.events import emit
 from core.postgres.prepared import Statement
-from core.store import client
+from core.store import files
 from projects import links, manifest_repair, manifest_rows, quotas, tags
 from projects.events import ArtifactDeleted, ArtifactPushed
 from projects.models import Accessory, Artifact, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
@@ -78,7 +78,7 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
         # what they name may be there, or half there.
         Reference.objects.pending().filter(attempt=attempt).delete()
         raise
-    extra = _read_config(repository, manifest)
+    extra = _read_config(manifest)
     with transaction.atomic():
         _record(repository, manifest, tag, actor, attempt, len(references), extra)
     return Pushed(manifest.digest, manifest.subject.digest if manifest.subject else None)
@@ -136,11 +136,11 @@ def _begin(repository: Repository, manifest: oci.Manifest, references: list[Refe
     Reference.objects.bulk_create(references)
 
 
-def _read_config(repository: Repository, manifest: oci.Manifest) -> dict[str, Any]:
+def _read_config(manifest: oci.Manifest) -> dict[str, Any]:
     config = manifest_rows.telling_config(manifest)
     if config is None:
         return {}
-    return manifest_rows.told_by(client.get_blob(repository=repository.name, digest=config.digest) or b"")
+    return manifest_rows.told_by(files.contents([config.digest])[config.digest] or b"")
 
 
 # --- the one transaction that makes it true ------------------------------------------------------------------
@@ -222,6 +222,8 @@ def _hold_links(repository: Repository, manifests: Sequence[oci.Manifest]) -> No
 
 def _hold_children(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:
     needed = {child.digest for manifest in manifests for child in manifest.children}
+    if not needed:
+        return
     held = Artifact.objects.raw(
         """
         SELECT id, digest FROM projects_artifact

@@ -15,7 +15,8 @@ from django.db import transaction
 
 from core import clock, errors
 from core.postgres.prepared import Statement
-from core.store import client
+from core.store import client, files
+from core.store.files import Link
 from projects.models import Blob, Project, Reference, Repository, RepositoryBlob
 
 Kind = RepositoryBlob.Kind
@@ -27,30 +28,23 @@ GRACE = timedelta(hours=2)
 WAIT_SECONDS = 10.0
 REMOVAL_LEASE = timedelta(seconds=60)
 
+# The lock on the blob waits for who removes its data, and then sees whether they are going; whoever comes to remove
+# them after that finds the new link. A blob that another statement adds at this moment is seen by neither half: then
+# nothing is inserted, and a second try sees it.
 _ANNOUNCE = Statement(
     "bigint, text, text",
     """
-    WITH blob AS (
+    WITH added AS (
         INSERT INTO projects_blob (digest, state, created) VALUES ($2, 'announced', now())
         ON CONFLICT (digest) DO NOTHING RETURNING id
-    ), the_blob AS (
-        SELECT id FROM blob UNION ALL SELECT id FROM projects_blob WHERE digest = $2 LIMIT 1
+    ), held AS MATERIALIZED (
+        SELECT id, state FROM projects_blob WHERE digest = $2 FOR KEY SHARE
     )
     INSERT INTO projects_repositoryblob AS link (repository_id, blob_id, kind, state, touched)
-    SELECT $1, id, $3, 'announced', now() FROM the_blob
+    SELECT $1, id, $3, 'announced', now()
+    FROM (SELECT id FROM added UNION ALL SELECT id FROM held WHERE state <> 'deleting') blob
     ON CONFLICT (repository_id, blob_id, kind) DO UPDATE SET touched = now() WHERE link.state <> 'deleting'
     RETURNING link.state
-    """,
-)
-_IS_DELETING = Statement("text", "SELECT state = 'deleting' FROM projects_blob WHERE digest = $1")
-# The lock waits for who claims the link, and then sees that it is claimed.
-_IS_FRESH = Statement(
-    "bigint, text, text, interval",
-    """
-    SELECT 1 FROM projects_repositoryblob
-    WHERE repository_id = $1 AND kind = $3 AND state <> 'deleting' AND touched > now() - $4
-      AND blob_id = (SELECT id FROM projects_blob WHERE digest = $2 AND state <> 'deleting')
-    FOR KEY SHARE
     """,
 )
 _SIZES = Statement(
@@ -94,13 +88,11 @@ _LINKS_ARE_PRESENT = Statement(
 def announce(*, repository: Repository, digest: str, kind: Kind = Kind.LAYER) -> None:
     """Say that an upload, mount or PUT of this digest is under way, so that nobody removes it meanwhile.
 
-    Waits for a removal under way; Unavailable when it takes too long. What was said within a quarter of the grace
-    is not said again: a push asks for each blob two or three times.
+    Waits for a removal under way; Unavailable when it takes too long.
     """
-    if _IS_FRESH.row(repository.pk, digest, kind.value, GRACE / 4):
-        return
+    wanted = (repository.pk, digest, kind.value)
     deadline = time.monotonic() + WAIT_SECONDS
-    while not _announced(repository, digest, kind):
+    while not (_ANNOUNCE.row(*wanted) or _ANNOUNCE.row(*wanted)):
         if time.monotonic() > deadline:
             raise errors.Unavailable(f"{digest} is being removed; try again.")
         finish_abandoned(repository=repository, digest=digest)
@@ -140,11 +132,11 @@ def record_all_present(*, repository: Repository, sizes: Mapping[str, int], kind
 def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
     """Real sizes in bytes of the blobs that the repository has; digests it does not have are left out.
 
-    What is only announced is asked of the registry, and remembered.
+    What is only announced is looked up in the registry's store, and remembered.
     """
     wanted = set(digests)
     known: dict[str, int] = dict(_SIZES.rows(repository.pk, sorted(wanted)))
-    asked = {digest: client.blob_size(repository=repository.name, digest=digest) for digest in wanted - known.keys()}
+    asked = {digest: files.linked_size(Link(repository.name, "layer", digest)) for digest in wanted - known.keys()}
     told = {digest: size for digest, size in asked.items() if size is not None}
     record_all_present(repository=repository, sizes=told)
     return {**known, **told}
@@ -221,17 +213,3 @@ def _finish_removal(link: RepositoryBlob) -> None:
     else:
         client.delete_manifest(repository=link.repository.name, digest=link.blob.digest)
     RepositoryBlob.objects.filter(pk=link.pk, state=RepositoryBlob.State.DELETING).delete()
-
-
-def _announced(repository: Repository, digest: str, kind: Kind) -> bool:
-    wanted = (repository.pk, digest, kind.value)
-    with transaction.atomic():
-        # Two first announcements of one digest at once: the later one's INSERT found the blob's row, but its
-        # SELECT is older than that row. A second statement sees it.
-        if not _ANNOUNCE.row(*wanted) and not _ANNOUNCE.row(*wanted):
-            return False
-        # The new link holds the blob's row; whether its data are being removed can be asked only now.
-        if _IS_DELETING.row(digest) != (False,):
-            transaction.set_rollback(True)
-            return False
-    return True

@@ -83,7 +83,7 @@ def usage(*, project: Project) -> int:
 
 def is_spent(*, project: Project) -> bool:
     """Whether nothing more fits, so that an upload need not even start."""
-    quota = finders.quota_of(project.pk)
+    quota = getattr(project, "quota", None)
     return quota is not None and quota.hard != Quota.UNLIMITED and quota.used >= quota.hard
 
 

@@ -49,6 +49,6 @@ class Found:
 
 
 def look_up(repository: RepositoryName, digest: str) -> Found | None:
-    """What the mirror knows; None says nothing about the registry."""
+    """What the mirror knows; None when the blob was never announced there."""
     row = _BLOB.row(repository.project, str(repository), digest, links.GRACE / 4)
     return Found(*row) if row else None

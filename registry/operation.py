@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from core import errors
 from core.oci import Reference, RepositoryName, parse_digest
 from core.store.signing import Token
-from projects import finders, reach
+from projects import finders, reach, repositories
 from projects.models import Project, Repository
 from projects.reach import Reach
 from rbac import finders as accounts
@@ -54,10 +54,9 @@ class Operation:
         """The project the token was made for; ProjectUnknown when it is gone (or another one has its name)."""
         if self.name is None:
             raise errors.ProjectUnknown
-        project = finders.project_named(self.name.project)
-        if project is None or not self.is_for(project.pk):
+        if self._place is None or not self.is_for(self._place[0].pk):
             raise errors.ProjectUnknown(f"project {self.name.project} not found")
-        return project
+        return self._place[0]
 
     @cached_property
     def repository(self) -> Repository:
@@ -69,9 +68,22 @@ class Operation:
 
     @cached_property
     def _row(self) -> Repository | None:
-        project = finders.project_named(self.name.project) if self.name else None
-        row = finders.repository_of(project, self.repository_name) if project else None
+        row = self._place[1] if self._place else None
         return row if row is not None and self.is_for(row.project_id) else None
+
+    def ensured_repository(self) -> Repository:
+        """The repository for a push, made when missing; ProjectUnknown as above."""
+        project = self.project
+        known = self._place[1] if self._place else None
+        if known is not None:
+            return known
+        if self.name is None:
+            raise errors.NameInvalid
+        return repositories.ensure(project=project, name=self.name)
+
+    @cached_property
+    def _place(self) -> tuple[Project, Repository | None] | None:
+        return finders.place(self.name) if self.name else None
 
     @property
     def is_limited(self) -> bool:

@@ -79,6 +79,13 @@ def upload(place: Repository, content: bytes) -> str:
     return digest
 
 
+def registry_has(repository: str, digest: str) -> bool:
+    """Whether the real registry gives a repository's readers this blob."""
+    token = signing.sign_for_store(repository, "pull")
+    url = client._url(f"/v2/{repository}/blobs/{digest}")
+    return client._session().head(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
 def parsed(image: Image) -> oci.Manifest:
     return oci.parse_manifest(image.manifest, image.media_type)
 

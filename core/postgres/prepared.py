@@ -58,18 +58,32 @@ class Statement:
         return found
 
 
+class Columns(Generic[M]):
+    """A model's columns in a statement, and its instance out of their values."""
+
+    def __init__(self, model: type[M], alias: str = "") -> None:
+        self._model = model
+        fields = model._meta.concrete_fields
+        self._names = [field.attname for field in fields]
+        self._converters = [(place, field) for place, field in enumerate(fields) if hasattr(field, "from_db_value")]
+        self.count = len(fields)
+        self.sql = ", ".join(f'{alias or model._meta.db_table}."{field.column}"' for field in fields)
+
+    def instance(self, row: Row) -> M:
+        """What the values of these columns make."""
+        values = list(row)
+        for place, field in self._converters:
+            values[place] = field.from_db_value(values[place], None, connections[DEFAULT_DB_ALIAS])
+        return self._model.from_db(DEFAULT_DB_ALIAS, self._names, values)
+
+
 class Finder(Generic[M]):
     """Rows of a model by a condition in SQL: what its QuerySet would give, without composing the SQL each time."""
 
     def __init__(self, model: type[M], types: str, where: str) -> None:
-        self._model = model
-        self._fields = model._meta.concrete_fields
-        self._names = [field.attname for field in self._fields]
-        self._converters = [
-            (place, field) for place, field in enumerate(self._fields) if hasattr(field, "from_db_value")
-        ]
-        columns = ", ".join(f'"{field.column}"' for field in self._fields)
-        self._statement = Statement(types, f'SELECT {columns} FROM "{model._meta.db_table}" WHERE {where}')  # noqa: S608
+        self._columns = Columns(model)
+        select = f'SELECT {self._columns.sql} FROM "{model._meta.db_table}" WHERE {where}'  # noqa: S608
+        self._statement = Statement(types, select)
 
     def one(self, *arguments: Any) -> M | None:
         """The first that fits, or None."""
@@ -77,10 +91,4 @@ class Finder(Generic[M]):
 
     def all(self, *arguments: Any) -> list[M]:
         """All that fit."""
-        return [self._instance(row) for row in self._statement.rows(*arguments)]
-
-    def _instance(self, row: Row) -> M:
-        values = list(row)
-        for place, field in self._converters:
-            values[place] = field.from_db_value(values[place], None, connections[DEFAULT_DB_ALIAS])
-        return self._model.from_db(DEFAULT_DB_ALIAS, self._names, values)
+        return [self._columns.instance(row) for row in self._statement.rows(*arguments)]

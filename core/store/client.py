@@ -19,7 +19,6 @@ from requests_unixsocket.adapters import UnixAdapter
 
 from core import clock, errors, oci
 from core.store import files, signing
-from core.store.files import Link
 
 # Connect, read. The registry answers small requests in milliseconds; its disk may be busy.
 TIMEOUT = (3, 30)
@@ -55,24 +54,6 @@ def delete_manifest(*, repository: str, digest: str) -> bool:
     return _deleted(_request("DELETE", repository, f"manifests/{digest}", "delete"))
 
 
-def blob_size(*, repository: str, digest: str) -> int | None:
-    """The size of a blob that the repository may read; None when it has none.
-
-    A link that a crash truncated makes the registry answer 500: that is a blob which is not there,
-    and uploading it again heals the link.
-    """
-    response = _request("HEAD", repository, f"blobs/{digest}", "pull", tolerate_500=True)
-    _expect_truncated_link(response, Link(repository, "layer", digest))
-    return int(response.headers["Content-Length"]) if response.status_code == 200 else None
-
-
-def get_blob(*, repository: str, digest: str) -> bytes | None:
-    """A small blob's bytes (image configurations); None when it is not there."""
-    response = _request("GET", repository, f"blobs/{digest}", "pull", tolerate_500=True)
-    _expect_truncated_link(response, Link(repository, "layer", digest))
-    return response.content if response.status_code == 200 else None
-
-
 def delete_blob(*, repository: str, digest: str) -> bool:
     """Remove the repository's link to a blob; False when there was none."""
     return _deleted(_request("DELETE", repository, f"blobs/{digest}", "delete"))
@@ -84,12 +65,6 @@ def is_alive() -> bool:
         return _session().get(_url("/v2/"), timeout=(1, 3)).status_code in (200, 401)
     except requests.RequestException:
         return False
-
-
-def _expect_truncated_link(response: requests.Response, link: Link) -> None:
-    """StoreUnavailable when a 500 of the registry's is not a truncated link's: then its store failed it."""
-    if response.status_code == 500 and files.read_link(link) in (None, link.digest):
-        raise errors.StoreUnavailable
 
 
 def _deleted(response: requests.Response) -> bool:

@@ -178,6 +178,15 @@ def read_link(link: Link) -> str | None:
     return _read(_link_path(link))
 
 
+def linked_size(link: Link) -> int | None:
+    """Size in bytes of what a repository may read by this link; None when the link or the data are not there.
+
+    What the registry would say to a HEAD, for it reads the same two files (invariant I6: it has no cache). A link
+    that a crash truncated counts as none: uploading again heals it.
+    """
+    return data_size(link.digest) if read_link(link) == link.digest else None
+
+
 def write_link(link: Link) -> None:
     """Make (or mend) a link."""
     _write(_link_path(link), link.digest.encode())

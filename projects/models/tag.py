@@ -20,7 +20,8 @@ class TagQuerySet(models.QuerySet["Tag"]):
 class Tag(models.Model):
     """One tag of one repository; sorted by bytes, as the OCI spec lists tags."""
 
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="tags")
+    # Not by itself: PostgreSQL might take that index for a tag's name too, and read all tags of the repository.
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="tags", db_index=False)
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="tags")
     name = models.CharField(max_length=128, db_collation="C")
     pushed = models.DateTimeField(default=timezone.now, db_index=True)
@@ -36,7 +37,8 @@ class Tag(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["artifact"], name="tag_live_of_artifact", condition=models.Q(deleted__isnull=True))
+            models.Index(fields=["repository", "name"], name="tag_by_repository_and_name"),
+            models.Index(fields=["artifact"], name="tag_live_of_artifact", condition=models.Q(deleted__isnull=True)),
         ]
 
     def __str__(self) -> str:

@@ -6,9 +6,9 @@ from django.http import HttpResponse
 
 from core import errors
 from core.oci import RepositoryName
-from core.store import client
-from projects import links, repositories
-from projects.models import Repository
+from core.store import files
+from core.store.files import Link
+from projects import links
 from registry import handover
 from registry.blob_lookup import look_up
 from registry.operation import Operation
@@ -40,8 +40,7 @@ def get(operation: Operation) -> HttpResponse:
         raise errors.BlobUnknown(detail=digest)
     if operation.is_limited:
         return handover.as_core(operation.repository_name, "pull")
-    repository = _repository(operation, may_push=False)
-    if repository is not None and client.blob_size(repository=repository.name, digest=digest) is not None:
+    if files.linked_size(Link(operation.repository_name, "layer", digest)) is not None:
         raise errors.StoreUnavailable
     raise errors.BlobUnknown(detail=digest)
 
@@ -56,32 +55,14 @@ def delete(operation: Operation) -> HttpResponse:
 def _size(operation: Operation, name: RepositoryName, digest: str) -> int | None:
     may_push = operation.may("push")
     known = look_up(name, digest)
-    if known and operation.is_for(known.project_id):
-        if known.is_being_removed:
-            return None
-        if known.is_present:
-            # When it is claimed for removal in this very moment, it is not here.
-            is_kept = not (may_push and known.is_due) or links.touch(repository_name=str(name), digest=digest)
-            return known.size if is_kept else None
-    return _ask_registry(operation, digest, may_push)
-
-
-def _ask_registry(operation: Operation, digest: str, may_push: bool) -> int | None:
-    repository = _repository(operation, may_push)
-    if repository is None:
+    # Whatever makes a link is announced first: what was never announced is not there, and nobody need be asked.
+    if known is None or not operation.is_for(known.project_id) or known.is_being_removed:
         return None
+    if known.is_present:
+        # When it is claimed for removal in this very moment, it is not here.
+        is_kept = not (may_push and known.is_due) or links.touch(repository_name=str(name), digest=digest)
+        return known.size if is_kept else None
+    repository = operation.repository
     if may_push:
         links.announce(repository=repository, digest=digest)
-    size = client.blob_size(repository=repository.name, digest=digest)
-    if size is not None:
-        links.record_present(repository=repository, digest=digest, size=size)
-    return size
-
-
-def _repository(operation: Operation, may_push: bool) -> Repository | None:
-    try:
-        return operation.repository
-    except errors.NameUnknown:
-        if not may_push or operation.name is None:
-            return None
-        return repositories.ensure(project=operation.project, name=operation.name)
+    return links.sizes(repository=repository, digests=[digest]).get(digest)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from core import errors, oci
-from projects import artifacts, pulls, repositories, tags
+from projects import artifacts, pulls, tags
 from projects.models import Artifact, Tag
 from registry.manifest_lookup import look_up
 from registry.operation import Operation
@@ -41,9 +41,7 @@ def put(operation: Operation) -> HttpResponse:
     manifest = oci.parse_manifest(content, operation.request.headers.get("Content-Type") or "")
     if reference.digest not in (None, manifest.digest):
         raise errors.DigestInvalid(f"The manifest's digest is {manifest.digest}, not {reference.digest}")
-    if operation.name is None:
-        raise errors.NameInvalid
-    repository = repositories.ensure(project=operation.project, name=operation.name)
+    repository = operation.ensured_repository()
     pushed = artifacts.push(repository=repository, manifest=manifest, tag=reference.tag, actor=operation.actor())
     response = HttpResponse(status=201)
     response["Location"] = f"/v2/{quote(operation.repository_name)}/manifests/{pushed.digest}"

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 
 from core import errors, oci
 from core.store import files
-from projects import links, repositories
+from projects import links
 from projects.models import Repository
 from registry import handover
 from registry.operation import Operation
@@ -24,9 +24,7 @@ _EMPTY = oci.digest_of(b"")
 
 def start(operation: Operation) -> HttpResponse:
     """Let the registry start an upload, or mount a blob of another repository."""
-    if operation.name is None:
-        raise errors.NameInvalid
-    repository = repositories.ensure(project=operation.project, name=operation.name)
+    repository = operation.ensured_repository()
     query = _query(operation.request)
     mount, source = query.get("mount"), query.get("from")
     if mount is not None and source is not None and _may_mount(operation, repository, mount, source):
@@ -60,9 +58,7 @@ def check(operation: Operation) -> None:
     digest = oci.parse_digest(query["digest"])
     if digest == _EMPTY and files.uploads_are_multipart():
         raise errors.UploadInvalid("An empty blob cannot be stored here: the store is a bucket, which takes none.")
-    if operation.name is None:
-        raise errors.NameInvalid
-    repository = repositories.ensure(project=operation.project, name=operation.name)
+    repository = operation.ensured_repository()
     links.announce(repository=repository, digest=digest)
 
 

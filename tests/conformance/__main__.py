@@ -12,38 +12,37 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.platform import PROJECT, Platform, new_platform, remove
+from tests.e2e.platform import Platform, new_platform, remove
 
 SUITE = "github.com/opencontainers/distribution-spec/conformance"
 # The module proxy serves only some commits of the suite; this is one with the runner of 2026.
 VERSION = "v0.0.0-20260831232431-97274622c111"
-FOLDER = PROJECT / "var" / "conformance"
 
 
 def main() -> int:
     """0 when no test failed."""
-    binary = install()
     platform = new_platform()
+    folder = platform.var.parent / "conformance"
     try:
+        binary = install(folder)
         platform.up()
         platform.make_project("conformance", platform.admin)
-        return run(binary, platform)
+        return run(binary, platform, folder / "results")
     finally:
         remove(platform)
 
 
-def install() -> Path:
+def install(folder: Path) -> Path:
     """The suite's program, built by the ordinary Go client."""
     if shutil.which("go") is None:
         sys.exit("wharf: make conformance needs Go 1.24 or newer on the PATH")
-    environment = {**os.environ, "GOBIN": str(FOLDER)}
+    environment = {**os.environ, "GOBIN": str(folder)}
     subprocess.run(["go", "install", f"{SUITE}@{VERSION}"], env=environment, check=True)
-    return FOLDER / "conformance"
+    return folder / "conformance"
 
 
-def run(binary: Path, platform: Platform) -> int:
+def run(binary: Path, platform: Platform, results: Path) -> int:
     name, password = platform.admin
-    results = FOLDER / "results"
     environment = {
         "PATH": os.environ["PATH"],
         "OCI_REGISTRY": platform.host,

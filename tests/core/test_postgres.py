@@ -93,7 +93,8 @@ def test_a_pull_by_tag_looks_at_one_row_of_each_table_also_without_statistics(te
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; DISCARD PLANS")
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {manifest_lookup._BY_TAG._execute}", [place.name, "v3"])
         (plan,) = cursor.fetchone()
-    assert most_rows((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]) == 1
+    root = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+    assert most_rows(root) == 1, json.dumps(root, indent=1)
 
 
 def most_rows(node: dict[str, Any]) -> int:

@@ -83,6 +83,24 @@ def test_data_are_written_read_replaced_and_removed() -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_repository_reads_what_its_whole_link_leads_to() -> None:
+    content = b"x" * 77
+    link = Link("team/app", "layer", "sha256:" + hashlib.sha256(content).hexdigest())
+    assert files.linked_size(link) is None
+    files.write_data(link.digest, content)
+    assert files.linked_size(link) is None, "the data alone are another repository's"
+    files.write_link(link)
+    assert files.linked_size(link) == 77
+    assert files.linked_size(Link("team/other", "layer", link.digest)) is None
+    # What a crash of the registry leaves of a link.
+    files._write(files._link_path(link), b"")
+    assert files.linked_size(link) is None
+    files.write_link(link)
+    files.remove_data(link.digest)
+    assert files.linked_size(link) is None
+
+
+@pytest.mark.usefixtures("store")
 def test_an_empty_store_is_none_that_is_away() -> None:
     files.check()
     assert list(files.digests()) == []
@@ -173,6 +191,14 @@ def test_a_walk_over_all_digests_keeps_few_of_them(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < count * 100, "less than the digests alone"
+
+
+@pytest.mark.usefixtures("of_a_folder")
+def test_a_link_that_cannot_be_read_is_no_proof_of_anything(tmp_path: Path) -> None:
+    link = Link("team/app", "layer", "sha256:" + "0" * 64)
+    Path(files._link_path(link)).mkdir(parents=True)
+    with pytest.raises(errors.StoreUnavailable):
+        files.linked_size(link)
 
 
 @pytest.mark.usefixtures("of_a_folder")

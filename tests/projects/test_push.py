@@ -317,10 +317,10 @@ def test_a_deleted_repository_is_taken_over_with_its_links(app: Repository, alic
     assert again.deleted is None
 
 
-def test_sizes_are_asked_of_the_registry_only_once(app: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_are_looked_up_in_the_store_only_once(app: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = factories.upload(app, b"x" * 777)
     assert links.sizes(repository=app, digests=[digest]) == {digest: 777}
-    monkeypatch.setattr(client, "blob_size", lambda **_: pytest.fail("asked again"))
+    monkeypatch.setattr(files, "linked_size", lambda _: pytest.fail("looked up again"))
     assert links.sizes(repository=app, digests=[digest]) == {digest: 777}
 
 
