@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,10 +68,16 @@ def _pair(phase: Phase, wharf: Bench, bare: Bench, *, wharf_first: bool) -> Pair
     return Pair(phase.wharf(wharf), theirs)
 
 
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def _write(results: list[Result], effort: Effort) -> None:
     now = datetime.now(UTC)
     facts = [
-        f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+        f"{now:%Y-%m-%d %H:%M} UTC, commit {_commit()}",
+        f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
         f"{len(results[0].pairs)} rounds, both in turns; a ratio is the median of the rounds' ratios of operations "
         "per second",
         f"{effort.seconds} s a pass, {effort.clients} clients for pulls and pushes ({effort.images} images each), "
