@@ -65,6 +65,8 @@ class Question:
 def explain(question: Question) -> Explanation:
     """The answer to a question, with the rule that decided it."""
     actor = _find(question.subject, question.project)
+    if actor is None and _is_everybodys(question):
+        actor = Anonymous()
     if actor is None:
         sentence = f"{question.project.name} knows neither a user nor a robot named {question.subject}"
         return Explanation(False, "unknown-subject", sentence)
@@ -90,12 +92,16 @@ def _why_allowed(question: Question, actor: Actor) -> tuple[str, str]:
     what = f"{question.resource}:{question.action}"
     if actor.is_sysadmin:
         return "system-admin", f"{question.subject} is a system administrator"
-    if question.project.public and roles.public_grants(question.resource, question.action):
+    if _is_everybodys(question):
         return "public-project", f"{question.project.name} is public, where everybody has {what}"
     if isinstance(actor, Robot):
         return "robot-permission", f"the permissions of {question.subject} hold {what} for {question.project.name}"
     member = next(_members_who_may(question, actor))
     return "role", f"{_who(member, question.subject)} {Role(member.role).harbor_name}, which has {what}"
+
+
+def _is_everybodys(question: Question) -> bool:
+    return question.project.public and roles.public_grants(question.resource, question.action)
 
 
 def _why_not(question: Question, actor: Actor) -> str:

@@ -277,6 +277,8 @@ def test_which_robots_others_have_is_not_told(story: Story) -> None:
         return str(answer.content.decode()).replace(name, "")
 
     assert said("robot$team+ci") == said("robot$everywhere") == said("robot$team+none")
+    # What everybody may in a public project they may too.
+    assert '"public-project"' in said("robot$team+ci")
     assert explained(story, own.name, "pull") == (True, "robot-permission")
 
 
