@@ -17,7 +17,7 @@ renew-tls:       ## give nginx the renewed certificate; nothing is restarted
 	@deploy/bootstrap.sh renew-tls
 trial-tls:       ## a certificate authority of your own, for trying HTTPS
 	@deploy/bootstrap.sh trial-tls
-rotate-token-key: ## a new key for signing tokens (takes seven minutes, stops nothing)
+rotate-token-key: ## a new key for signing tokens (takes seven minutes; every token stays good)
 	@deploy/bootstrap.sh rotate-token-key
 
 dev:             ## make .venv with the development tools

@@ -1,4 +1,4 @@
-"""`make bench`: start both servers, measure them in turns, write bench/results/<date>.md."""
+"""`make bench`: start both servers, measure them in turns, write bench/results/<date and time>.md."""
 
 from __future__ import annotations
 
@@ -82,11 +82,12 @@ def _write(results: list[Result], effort: Effort) -> None:
         "per second",
         f"{effort.seconds} s a pass, {effort.clients} clients for pulls and pushes ({effort.images} images each), "
         f"{effort.connections} connections for small requests",
-        "bare: docker-registry with the configuration of the image registry:2, without TLS, tokens and nginx",
+        "bare: docker-registry with the configuration of the image registry:2, without TLS, tokens and nginx; as that "
+        "has it, it logs every request and collects garbage at Go's default, which Wharf's own registry does not",
         f"load while it ran: {os.getloadavg()[1]:.1f} (5 minutes)",
     ]
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{now:%Y-%m-%d}.md"
+    path = RESULTS / f"{now:%Y-%m-%d-%H%M}.md"
     path.write_text(report.as_markdown(results, facts))
     print(f"\nwritten: {path}")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from django.db import connections
+from django.db import Error, connections
 
 
 @contextmanager
@@ -19,6 +19,12 @@ def sole(name: str) -> Iterator[bool]:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
-            yield bool(cursor.fetchone()[0])
+            is_mine = bool(cursor.fetchone()[0])
+            try:
+                yield is_mine
+            finally:
+                # Now, not when the server gets round to it that the connection is gone.
+                with suppress(Error):
+                    cursor.execute("SELECT pg_advisory_unlock_all()")
     finally:
         connection.close()

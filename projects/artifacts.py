@@ -87,6 +87,8 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
 def delete(*, artifact: Artifact, actor: Actor) -> None:
     """Delete an artifact with its tags and whatever hangs on it. ManifestReferenced while an index needs it."""
     with transaction.atomic():
+        # Who deletes the whole repository takes this row first; artifacts he locks in another order than we do.
+        _HOLD_REPOSITORY.row(artifact.repository_id)
         row = _claim(artifact.pk)
         repository = Repository.objects.select_related("project").get(pk=row.repository_id)
         gone = [row, *_claim_accessories(row)]
@@ -101,8 +103,8 @@ def delete(*, artifact: Artifact, actor: Actor) -> None:
                 digest=row.digest,
             )
         )
-        for each in gone:
-            quotas.refund(project=repository.project, artifact=each)
+        # Together: a blob that two of them share is counted once.
+        quotas.refund(project=repository.project, artifacts=[each.pk for each in gone])
 
 
 def delete_all(*, repository: Repository) -> None:

@@ -101,13 +101,16 @@ def announce(*, repository: Repository, digest: str, kind: Kind = Kind.LAYER) ->
 
 def touch(*, repository_name: str, digest: str) -> bool:
     """Refresh an existing layer link; False when there is none that may be counted on."""
-    links = RepositoryBlob.objects.filter(
+    known = RepositoryBlob.objects.filter(
         repository__name=repository_name,
         repository__project__deleted__isnull=True,
         blob__digest=digest,
         kind=Kind.LAYER,
-    ).exclude(state=RepositoryBlob.State.DELETING)
-    return links.exclude(blob__state=Blob.State.DELETING).update(touched=clock.now()) > 0
+    ).exclude(blob__state=Blob.State.DELETING)
+    link = known.values_list("pk", flat=True).first() or 0
+    # On this table alone: a condition in a subquery is not judged again after waiting for who removes the link.
+    kept = RepositoryBlob.objects.filter(pk=link).exclude(state=RepositoryBlob.State.DELETING)
+    return kept.update(touched=clock.now()) > 0
 
 
 def record_present(*, repository: Repository, digest: str, size: int, kind: Kind = Kind.LAYER) -> None:

@@ -1,10 +1,10 @@
 """Pull accounting: a pull writes to memory, a thread hands that to Redis, a job folds it into Postgres (invariant I4).
 
-A pull does not wait for Redis. What a process holds is handed over within a second, and before the first of it is
-held, Redis is told that this process holds something: should the process be killed, that mark stays behind and
-becomes a gap. While Redis is away the process keeps its pulls, and since when, and hands both over later. Times that
-nobody could count are recorded as gaps: what lies in a gap counts as pulled at its end, so that neither a lost Redis
-nor a killed process ever makes "not pulled for 90 days" delete what is in use.
+A pull waits for Redis only when nothing is held yet, and at most for its time limit. What a process holds is handed
+over within a second, and before the first of it is held, Redis is told that this process holds something: should the
+process be killed, that mark stays behind and becomes a gap. While Redis is away the process keeps its pulls, and since
+when, and hands both over later. Times that nobody could count are recorded as gaps: what lies in a gap counts as pulled
+at its end, so that neither a lost Redis nor a killed process ever makes "not pulled for 90 days" delete what is in use.
 """
 
 from __future__ import annotations
@@ -82,10 +82,12 @@ _thread: threading.Thread | None = None
 def note(*, artifact_id: int, tag_id: int | None, count: bool) -> None:
     """An artifact was pulled just now, by a tag or by digest; `count` is False for a HEAD."""
     kept = _kept
+    # Before the lock: once a minute this asks the database, and other pulls shall not wait for that.
+    now = int(clock.time())
     with kept.lock:
         if not kept.holder and kept.since is None:
             _mark(kept)
-        kept.add(artifact_id, tag_id, int(clock.time()), int(count))
+        kept.add(artifact_id, tag_id, now, int(count))
     _wake()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import connection
 
 from core import errors
@@ -60,10 +62,10 @@ def add(*, project: Project, artifacts: list[int]) -> None:
     _save(quota, quota.used + _own_bytes(project, artifacts))
 
 
-def refund(*, project: Project, artifact: Artifact) -> None:
-    """Take away what an artifact needed that is no longer live; last step of the transaction, as `charge`."""
+def refund(*, project: Project, artifacts: Sequence[int]) -> None:
+    """Take away what these artifacts (their ids) needed that are no longer live; last step, as `charge`."""
     quota = _locked(project)
-    _save(quota, max(0, quota.used - _own_bytes(project, [artifact.pk])))
+    _save(quota, max(0, quota.used - _own_bytes(project, list(artifacts))))
 
 
 def recount(*, project: Project) -> int:

@@ -17,10 +17,10 @@ from itertools import islice
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import DataError, connection
+from django.db import DataError
 from django.db.models import Q
 
-from core import clock, errors, oci
+from core import clock, errors, locks, oci
 from core.oci import RepositoryName
 from core.store import files
 from core.store.files import FoundLink, Link, TagFolder
@@ -107,15 +107,10 @@ def repositories_there() -> list[str]:
 @contextmanager
 def alone() -> Iterator[None]:
     """One at a time moves tags between store and Postgres; Conflict for whoever comes second."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext('tags of the store'))")
-        if not cursor.fetchone()[0]:
+    with locks.sole("tags of the store") as is_mine:
+        if not is_mine:
             raise errors.Conflict("another adopt or export-tags is running; wait until it has ended")
-    try:
         yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext('tags of the store'))")
 
 
 # --- deciding ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import RawPostDataException
@@ -88,6 +88,8 @@ def as_refusal(error: Exception) -> errors.Refusal | None:
         return errors.Forbidden()
     if isinstance(error, RequestDataTooBig | RawPostDataException):
         return errors.ManifestTooLarge("The request is too large.")
+    if isinstance(error, SuspiciousOperation):
+        return errors.BadRequest("The request is malformed, or has too many parameters.")
     if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
         return errors.Unauthenticated()
     if isinstance(error, drf.APIException):

@@ -19,8 +19,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.connection is None:
             return False
         poll = select.poll()
-        poll.register(self.connection.fileno(), select.POLLIN)
         try:
+            poll.register(self.connection.fileno(), select.POLLIN)
             return not poll.poll(0) or bool(super().is_usable())
-        except (OSError, ValueError):
+        except (self.Database.Error, OSError, ValueError):
+            # It was lost in the middle of a query: then it has no number any more.
             return False

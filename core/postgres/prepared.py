@@ -33,12 +33,16 @@ class Statement:
         return rows[0] if rows else None
 
     def rows(self, *arguments: Any) -> list[Row]:
-        """All rows. A connection that died since its last use is replaced once."""
+        """All rows. A connection that died since its last use is replaced once.
+
+        Outside of a transaction the statement may have run twice then, so it must be harmless to repeat.
+        """
         try:
             return self._ask(arguments)
         except (OperationalError, InterfaceError):
             connection = connections[DEFAULT_DB_ALIAS]
-            if connection.in_atomic_block:
+            # Only for one that is lost: what the server refused it would refuse again.
+            if connection.in_atomic_block or connection.connection is None or not connection.connection.closed:
                 raise
             connection.close()
             return self._ask(arguments)

@@ -70,10 +70,11 @@ def up(layout: Layout) -> None:
             postgres.make_cluster(layout)
         renewed = https.write(layout, certificate) if certificate else False
         _write_configuration(layout, settings, code)
-        layouts.write(layout.etc / "settings.json", operator.as_text(said))
         _start_stores(layout)
         _prepare_database(layout, settings, code)
         rollout.roll_out(layout, settings, say)
+        # When they are in force: until then ours are the ports of before, and whoever goes back finds them his.
+        layouts.write(layout.etc / "settings.json", operator.as_text(said))
         if certificate and settings.tls:
             https.take_up(layout, settings.tls.port, certificate, reload=renewed)
         else:
@@ -259,7 +260,7 @@ def _take_store(layout: Layout, settings: Settings, bucket_key: str) -> None:
     if settings.bucket:
         layouts.write(tried, bucket_key, group=group, mode=0o640)
     claimed = layout.etc / "store-claimed"
-    claim = [] if claimed.exists() else ["--claim"]
+    claim = ["--claim"] if _may_claim(layout, settings, claimed) else []
     environment = {**_environment(layout, settings), "WHARF_STORE_CREDENTIALS": str(tried)}
     words = [str(layout.venv / "bin" / "python"), "manage.py", "check_store", *claim]
     result = service_user.attempt(layout, *words, environment=environment, cwd=layout.app)
@@ -315,6 +316,14 @@ def _tell(layout: Layout, settings: Settings, certificate: Certificate | None) -
         f"{shown}"
         f"  look           make status, make logs        stop: make down\n"
     )
+
+
+def _may_claim(layout: Layout, settings: Settings, claimed: Path) -> bool:
+    """Whether a store that is nobody's may become ours.
+
+    A database that is older than the mark counts on the folder that it always had: an empty bucket is not its store.
+    """
+    return not claimed.exists() and not (settings.bucket and postgres.is_made(layout))
 
 
 # --- what several commands need ------------------------------------------------------------------------------

@@ -181,7 +181,9 @@ def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str,
 def _owner(var: Path, said: str | None) -> str:
     """Who the data belong to: what is there decides, else what was said."""
     try:
-        owner = pwd.getpwuid((var / "secrets").stat().st_uid).pw_name
+        number = (var / "secrets").stat().st_uid
+        # Root's: it was made and not given away yet, or comes from a backup. Nothing here runs as root.
+        owner = pwd.getpwuid(number).pw_name if number else said or "wharf"
     except (OSError, KeyError):
         return said or "wharf"
     if said and said != owner:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from core import configuration, health, redis
@@ -165,3 +166,10 @@ def test_strangers_learn_less_of_the_system(story: Story) -> None:
     assert body["project_creation_restriction"] == "everyone"
     assert body["external_url"] == "http://localhost:8080"
     assert body["registry_url"] == "localhost:8080"
+
+
+@pytest.mark.parametrize("path", ["/service/token", "/api/v2.0/projects", "/v2/team/app/tags/list", "/"])
+def test_more_parameters_than_anybody_needs_are_a_bad_request(path: str, db: None) -> None:
+    answer = Client(raise_request_exception=False).get(path + "?" + "&".join(f"a{n}" for n in range(1002)))
+    assert answer.status_code in (400, 401), answer.content[:200]
+    assert answer.status_code == 400 or path.startswith("/v2/")

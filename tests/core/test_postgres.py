@@ -47,6 +47,32 @@ def test_a_request_after_a_restart_of_the_server_does_not_notice() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_connection_that_dies_under_a_query_is_replaced_too() -> None:
+    """psycopg2 has closed it by then: it has no number that could be asked."""
+    end_our_connection()
+    with pytest.raises(OperationalError):
+        User.objects.count()
+    assert not connection.is_usable()
+    connection.close_if_unusable_or_obsolete()
+    assert User.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_server_refuses_is_not_asked_again() -> None:
+    asked = Statement("text", "SELECT set_config('wharf.asked', 'x', false), pg_sleep(5), $1")
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 50")
+        cursor.execute("SELECT pg_backend_pid()")
+        (before,) = cursor.fetchone()
+    with pytest.raises(OperationalError, match="statement timeout"):
+        asked.row("once")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        assert cursor.fetchone() == (before,), "the connection was well and stays"
+    connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_prepared_statement_survives_its_connection() -> None:
     assert ANSWER.row(1) == (2,)
     end_our_connection()

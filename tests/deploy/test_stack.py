@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from deploy import keys
+from deploy.bucket import Bucket
+from deploy.stack import __main__ as stack
+from deploy.stack import layout as layouts
 from deploy.stack import preconditions, supervisor
 from deploy.stack import settings as operator
 from deploy.stack.layout import SOCKET_MOST, Layout
@@ -24,6 +27,25 @@ def layout(tmp_path: Path) -> Layout:
     made.secrets.mkdir(parents=True)
     keys.init(made.secrets)
     return made
+
+
+def test_a_data_folder_of_roots_is_nobodys_yet(tmp_path: Path) -> None:
+    """`make up` was killed before it gave the folder away, or root restored a backup: it does not run as root then."""
+    (tmp_path / "secrets").mkdir()
+    assert (tmp_path / "secrets").stat().st_uid == 0
+    assert layouts._owner(tmp_path, None) == "wharf"
+    assert layouts._owner(tmp_path, "somebody") == "somebody"
+
+
+def test_an_empty_bucket_is_not_claimed_for_a_database_that_has_its_folder(layout: Layout) -> None:
+    mark, bucket = layout.var / "store-claimed", replace(SETTINGS, bucket=Bucket("blobs"))
+    assert stack._may_claim(layout, bucket, mark), "a first start"
+    layout.postgres.mkdir()
+    (layout.postgres / "PG_VERSION").write_text("15\n")
+    assert not stack._may_claim(layout, bucket, mark)
+    assert stack._may_claim(layout, SETTINGS, mark), "an older platform's own folder"
+    mark.write_text("")
+    assert not stack._may_claim(layout, SETTINGS, mark)
 
 
 SETTINGS = Settings(8081, "https://registry.example.com", 3, {"WHARF_TOKEN_EXPIRATION": "9"})

@@ -166,6 +166,29 @@ def test_who_keeps_waits_for_who_removes() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_who_counts_on_a_link_hears_when_it_is_claimed_meanwhile() -> None:
+    alice = factories.user("alice")
+    app = factories.repository(factories.project("team", alice), f"claim{factories.number()}")
+    digest = "sha256:" + "7" * 64
+    links.record_present(repository=app, digest=digest, size=50)
+    heard: list[bool] = []
+
+    def touch() -> None:
+        heard.append(links.touch(repository_name=app.name, digest=digest))
+        connection.close()
+
+    with transaction.atomic():
+        link = RepositoryBlob.objects.select_for_update().get(repository=app)
+        thread = threading.Thread(target=touch)
+        thread.start()
+        time.sleep(0.3)
+        assert heard == [], "it waits for the claim's end"
+        RepositoryBlob.objects.filter(pk=link.pk).update(state=State.DELETING)
+    thread.join(15)
+    assert heard == [False]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_many_first_announcements_of_one_digest_all_succeed() -> None:
     alice = factories.user("alice")
     project = factories.project("team", alice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import uuid
 from collections.abc import Callable
@@ -270,6 +271,17 @@ def test_a_push_over_the_quota_is_refused_and_leaves_nothing(alice: User) -> Non
         factories.push(place, alice, "too-much", make_image(b"y" * 3000))
     assert not Tag.objects.filter(name="too-much").exists()
     assert Quota.objects.get(project=project).used == quotas.usage(project=project)
+
+
+def test_deleting_an_image_with_two_accessories_takes_back_what_they_share_once(app: Repository, alice: User) -> None:
+    image, shared = make_image(), os.urandom(500)
+    subject = factories.push(app, alice, "v1", image)
+    said = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
+    for number in range(2):
+        factories.push(app, alice, None, make_image(os.urandom(50 + number), config=shared, subject=said))
+    factories.push(app, alice, "stays", make_image())
+    artifacts.delete(artifact=subject, actor=alice)
+    assert Quota.objects.get(project=app.project).used == quotas.usage(project=app.project)
 
 
 def test_an_accessory_goes_with_its_subject(app: Repository, alice: User) -> None:
