@@ -184,7 +184,11 @@ def linked_size(link: Link) -> int | None:
     What the registry would say to a HEAD, for it reads the same two files (invariant I6: it has no cache). A link
     that a crash truncated counts as none: uploading again heals it.
     """
-    return data_size(link.digest) if read_link(link) == link.digest else None
+    size = data_size(link.digest) if read_link(link) == link.digest else None
+    if size is None:
+        # A bucket or disk that is gone must not look like one without this file.
+        check()
+    return size
 
 
 def write_link(link: Link) -> None:

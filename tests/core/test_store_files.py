@@ -206,6 +206,8 @@ def test_a_folder_that_is_gone_is_a_store_that_is_away(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     with pytest.raises(errors.StoreUnavailable):
         files.check()
+    with pytest.raises(errors.StoreUnavailable):
+        files.linked_size(Link("team/app", "layer", "sha256:" + "0" * 64))
 
 
 class TestABucketThatCannotBeUsed:
@@ -225,6 +227,8 @@ class TestABucketThatCannotBeUsed:
     def test_no_such_bucket(self, settings: Settings) -> None:
         settings.STORE_URL = "s3://another-bucket/x"
         assert "has no such bucket as that of s3://another-bucket/x" in self.reason()
+        with pytest.raises(errors.StoreUnavailable):
+            files.linked_size(Link("team/app", "layer", "sha256:" + "0" * 64))
 
     def test_an_unknown_key(self, settings: Settings, server: S3) -> None:
         settings.STORE_CREDENTIALS = str(server.credentials(key="AKIAUNKNOWN"))
