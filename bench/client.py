@@ -29,11 +29,9 @@ class Client:
     """One connection to one server."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
         self.url = url
-        self.host = parts.netloc
-        self._socket = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=120)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.host = urlsplit(url).netloc
+        self._socket = self._connect()
         self._scratch = memoryview(bytearray(_CHUNK))
         self._ahead = b""
 
@@ -63,7 +61,17 @@ class Client:
         self._socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         for part in body:
             self._socket.sendall(part)
-        return self._receive(has_body=method != "HEAD", drop=drop)
+        answer = self._receive(has_body=method != "HEAD", drop=drop)
+        if answer.headers.get("connection", "").lower() == "close":
+            self._socket.close()
+            self._socket = self._connect()
+        return answer
+
+    def _connect(self) -> socket.socket:
+        parts = urlsplit(self.url)
+        connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=120)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
 
     def _receive(self, *, has_body: bool, drop: bool) -> Answer:
         status, headers = self._head()

@@ -6,6 +6,7 @@ registry's PUT, then one short transaction that makes them live. An answer of 20
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from django.db import transaction
 
 from core import clock, configuration, errors, oci
 from core.events import emit
-from core.postgres.prepared import Statement
+from core.postgres.prepared import Insert, Statement
 from core.store import files
 from projects import links, manifest_repair, manifest_rows, quotas, tags
 from projects.events import ArtifactDeleted, ArtifactPushed
@@ -32,6 +33,36 @@ PENDING_LIFETIME = timedelta(hours=1)
 
 _HOLD_PROJECT = Statement("bigint", "SELECT true FROM projects_project WHERE id = $1 AND deleted IS NULL FOR KEY SHARE")
 _HOLD_REPOSITORY = Statement("bigint", "SELECT deleted IS NULL FROM projects_repository WHERE id = $1 FOR KEY SHARE")
+_HOLD_LINKS = Statement(
+    "bigint, text[]",
+    """
+    SELECT blob.digest, link.kind, link.state
+    FROM projects_repositoryblob link JOIN projects_blob blob ON blob.id = link.blob_id
+    WHERE link.repository_id = $1 AND blob.digest = ANY($2) ORDER BY blob.digest, link.kind
+    FOR KEY SHARE OF link
+    """,
+)
+_CHILDREN = Statement(
+    "bigint, text[]",
+    """
+    SELECT manifest.digest, manifest.size
+    FROM projects_artifact artifact JOIN projects_manifest manifest ON manifest.digest = artifact.digest
+    WHERE artifact.repository_id = $1 AND artifact.digest = ANY($2) AND artifact.deleted IS NULL
+    """,
+)
+_ADD_PENDING = Statement(
+    "bigint, uuid, interval, jsonb",
+    """
+    INSERT INTO projects_reference
+    (repository_id, attempt, expires, kind, "position", digest, size, media_type, descriptor)
+    SELECT $1, $2, now() + $3, told.kind, told."position", told.digest, told.size, told.media_type, told.descriptor
+    FROM jsonb_to_recordset($4)
+    AS told (kind text, "position" integer, digest text, size bigint, media_type text, descriptor jsonb)
+    """,
+)
+_TOLD = ("kind", "position", "digest", "size", "media_type", "descriptor")
+_ADD_CONTENT = Insert(Manifest, "ON CONFLICT DO NOTHING")
+_ADD_ARTIFACT = Insert(Artifact, "ON CONFLICT DO NOTHING RETURNING id")
 _HAS_REFERENCES = Statement("bigint", "SELECT EXISTS (SELECT 1 FROM projects_reference WHERE artifact_id = $1)")
 _MAKE_LIVE = Statement(
     "bigint, uuid",
@@ -119,23 +150,16 @@ def delete_all(*, repository: Repository) -> None:
 # --- before the registry has it --------------------------------------------------------------------------
 def _check(repository: Repository, manifest: oci.Manifest) -> None:
     """Refuse what refers to something that is not there or has another size."""
-    children = (
-        Artifact.objects.live()
-        .filter(repository=repository, manifest__in=[child.digest for child in manifest.children])
-        .values_list("manifest_id", "manifest__size")
-    )
     blobs = links.sizes(repository=repository, digests=[blob.digest for blob in manifest.blobs])
+    children = _CHILDREN.rows(repository.pk, [child.digest for child in manifest.children]) if manifest.children else []
     manifest_rows.check(manifest, blobs=blobs, children=dict(children))
 
 
 def _begin(repository: Repository, manifest: oci.Manifest, references: list[Reference], attempt: uuid.UUID) -> None:
     """Announce the manifest's own link and write the attempt's pending rows."""
     links.announce(repository=repository, digest=manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
-    expires = clock.now() + PENDING_LIFETIME
-    for reference in references:
-        reference.attempt = attempt
-        reference.expires = expires
-    Reference.objects.bulk_create(references)
+    told = [{name: getattr(reference, name) for name in _TOLD} for reference in references]
+    _ADD_PENDING.rows(repository.pk, str(attempt), PENDING_LIFETIME, json.dumps(told))
 
 
 def _read_config(manifest: oci.Manifest) -> dict[str, Any]:
@@ -208,16 +232,8 @@ def _hold_links(repository: Repository, manifests: Sequence[oci.Manifest]) -> No
     """Lock the links that the manifests need, in digest order, and see that none is being removed."""
     needed = {(blob.digest, "layer") for manifest in manifests for blob in manifest.blobs}
     needed |= {(manifest.digest, "manifest") for manifest in manifests}
-    held = RepositoryBlob.objects.raw(
-        """
-        SELECT link.id, link.kind, link.state, blob.digest AS held_digest
-        FROM projects_repositoryblob link JOIN projects_blob blob ON blob.id = link.blob_id
-        WHERE link.repository_id = %s AND blob.digest = ANY(%s) ORDER BY blob.digest, link.kind
-        FOR KEY SHARE OF link
-        """,
-        [repository.pk, [digest for digest, _ in needed]],
-    )
-    alive = {(vars(link)["held_digest"], link.kind) for link in held if link.state != RepositoryBlob.State.DELETING}
+    held = _HOLD_LINKS.rows(repository.pk, [digest for digest, _ in needed])
+    alive = {(digest, kind) for digest, kind, state in held if state != RepositoryBlob.State.DELETING}
     if missing := needed - alive:
         raise errors.ManifestBlobUnknown(detail=[{"digest": digest} for digest, _ in sorted(missing)])
 
@@ -239,13 +255,13 @@ def _hold_children(repository: Repository, manifests: Sequence[oci.Manifest]) ->
 
 def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[str, Any]) -> tuple[Artifact, bool]:
     """The artifact's row, locked, and whether it was not live before."""
-    now = clock.now()
-    Manifest.objects.bulk_create([manifest_rows.content(manifest)], ignore_conflicts=True)
-    facts = manifest_rows.artifact_facts(manifest, told=extra, pushed=now)
-    # Inserted as deleted: a row that was there, live or not, is left alone and judged below under its lock.
-    Artifact.objects.bulk_create(
-        [Artifact(repository=repository, manifest_id=manifest.digest, deleted=now, **facts)], ignore_conflicts=True
-    )
+    _ADD_CONTENT.row(manifest_rows.content(manifest))
+    facts = manifest_rows.artifact_facts(manifest, told=extra, pushed=clock.now())
+    fresh = Artifact(repository=repository, manifest_id=manifest.digest, **facts)
+    if added := _ADD_ARTIFACT.row(fresh):
+        fresh.pk = added[0]
+        return fresh, True
+    # A row that was there, live or not, is judged under its lock.
     artifact = Artifact.objects.select_for_update(of=("self",), no_key=True).get(
         repository=repository, manifest_id=manifest.digest
     )
@@ -259,11 +275,10 @@ def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[s
 
 def _make_live(artifact: Artifact, attempt: uuid.UUID, expected: int, is_new: bool) -> None:
     """Turn the attempt's pending rows live, or drop them when the artifact has its own already."""
-    pending = Reference.objects.pending().filter(attempt=attempt)
     if is_new and _HAS_REFERENCES.row(artifact.pk) == (False,):
         changed = len(_MAKE_LIVE.rows(artifact.pk, str(attempt)))
     else:
-        changed = pending.delete()[0]
+        changed = Reference.objects.pending().filter(attempt=attempt).delete()[0]
     if changed != expected:
         raise errors.Unavailable("The push took too long and was given up; push again.")
     _OWN_LINK_IS_PRESENT.rows(artifact.repository_id, artifact.digest)

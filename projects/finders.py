@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from core.oci import RepositoryName
 from core.postgres.prepared import Columns, Finder, Statement
 from projects.models import Project, Quota, Repository
+from projects.models.project import MEMBERSHIPS
+from rbac.access import Actor
+from rbac.models import User
+from rbac.roles import Role
 
-projects_named = Finder(Project, "text[]", "name = ANY($1) AND deleted IS NULL").all
 locked_quota_of = Finder(Quota, "bigint", "project_id = $1 FOR UPDATE").one
 _repository_of = Finder(Repository, "bigint, text", "project_id = $1 AND name = $2").one
 
@@ -19,12 +25,53 @@ def repository_of(project: Project, name: str) -> Repository | None:
     return repository
 
 
-_PROJECT, _QUOTA, _REPOSITORY = (
-    Columns(Project, "project"),
-    Columns(Quota, "quota"),
-    Columns(Repository, "repository"),
+@dataclass
+class Standing:
+    """A live project as one actor stands in it: a `rbac.access.Place` that has its answers at hand."""
+
+    pk: int
+    name: str
+    public: bool
+    roles: frozenset[Role]
+    has_tags: bool
+
+    def roles_of(self, user: User) -> frozenset[Role]:
+        return self.roles
+
+    def has_tags_for(self, user: User) -> bool:
+        return self.has_tags
+
+
+# Asked for every token.
+_STANDINGS = Statement(
+    "text[], bigint",
+    f"""
+    SELECT project.id, project.name, project.public, mine.roles, mine.has_tags FROM projects_project project,
+    LATERAL (
+        SELECT array_agg(role) FILTER (WHERE tag_scope IS NULL) AS roles,
+               bool_or(tag_scope IS NOT NULL) AS has_tags
+        FROM ({MEMBERSHIPS.replace("$1", "project.id")}) memberships
+    ) mine
+    WHERE project.name = ANY($1) AND project.deleted IS NULL
+    """,  # noqa: S608 - a statement of our own
 )
-# Each request of a push asks for all three.
+
+
+def standings(names: Collection[str], actor: Actor) -> dict[str, Standing]:
+    """Name → the live project of this name, and what the actor is there."""
+    if not names:
+        return {}
+    rows = _STANDINGS.rows(sorted(names), actor.pk if isinstance(actor, User) else None)
+    return {
+        name: Standing(pk, name, public, frozenset(map(Role, roles or ())), bool(has_tags))
+        for pk, name, public, roles, has_tags in rows
+    }
+
+
+# Each request of a push asks for all three, and for no more of them.
+_PROJECT = Columns(Project, "project", without=("metadata", "created", "updated"))
+_QUOTA = Columns(Quota, "quota", without=("updated",))
+_REPOSITORY = Columns(Repository, "repository", without=("description", "pull_count", "created", "updated"))
 _PLACE = Statement(
     "text, text",
     f"""

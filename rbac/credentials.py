@@ -8,23 +8,31 @@ import random
 import secrets
 import string
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 
 from core import errors, redis
+from core.short_memory import ShortMemory
 from rbac import finders, login_limit
 from rbac.models import Robot, RobotSecret, User
 
 T = TypeVar("T")
 SECRET_LENGTH = 32
+LONGEST_SECRET = 1024
 # Django allows Argon2 100 MB for each check: a few at once, not one per thread.
 _hashing = threading.BoundedSemaphore(2)
 HASHING_WAIT_SECONDS = 5.0
-# One check at a time per account: when what is remembered expires under load, one request pays for all.
+# One check at a time of the same: when what is remembered expires under load, one request pays for all.
 _flights = [threading.Lock() for _ in range(64)]
+# In Redis for all processes, and for a part of that time in each without a question to it.
+_KEY = "wharf:credential:"
+HERE_SECONDS = 60.0
+_verified_here: ShortMemory[bool] = ShortMemory()
 
 
 def authenticate(*, name: str, secret: str, address: str) -> User | Robot:
@@ -33,12 +41,16 @@ def authenticate(*, name: str, secret: str, address: str) -> User | Robot:
     Raises WrongCredentials (also for disabled accounts and expired robots: strangers learn nothing) or
     TooManyFailures.
     """
-    login_limit.check(name, address)
-    actor = _robot(name, secret) if name.startswith(settings.ROBOT_NAME_PREFIX) else _user(name, secret)
-    if actor is None:
+    account = _account(name)
+    # Without a question to Redis: nobody guesses 32 random letters, or at his first try what was right a moment ago.
+    fits = _fits_generated(account, secret) or (login_limit.is_quiet(name, address) and _fitted_here(account, secret))
+    if not fits:
+        login_limit.check(name, address)
+        fits = _fits_chosen(account, secret)
+    if not fits or account.actor is None or not account.actor.is_active:
         login_limit.record_failure(name, address)
         raise errors.WrongCredentials
-    return actor
+    return account.actor
 
 
 def generate_secret() -> str:
@@ -77,64 +89,103 @@ def hashing(work: Callable[[], T]) -> T:
         _hashing.release()
 
 
-def _user(name: str, secret: str) -> User | None:
+@dataclass(frozen=True)
+class _Account:
+    """Who has a name, and the hashes of the secrets that fit."""
+
+    actor: User | Robot | None
+    generated: Sequence[str] = ()
+    """Hexadecimal SHA-256."""
+    chosen: Sequence[str] = ()
+    """Argon2."""
+
+
+def _account(name: str) -> _Account:
+    return _robot(name) if name.startswith(settings.ROBOT_NAME_PREFIX) else _user(name)
+
+
+def _user(name: str) -> _Account:
     user = finders.user_named(name) if "\0" not in name else None
     if user is None or not user.has_usable_password():
         # As slow as a real check, so that answers do not tell which names exist.
-        hashing(lambda: make_password(secret[:128]))
-        return None
-    verified = _remembered_or(user.password, secret, lambda: check_password(secret, user.password))
-    return user if verified and user.is_active else None
+        return _Account(None, chosen=[_nobodys_password()])
+    return _Account(user, chosen=[user.password])
 
 
-def _robot(name: str, secret: str) -> Robot | None:
-    robot = finders.robot_named(name) if "\0" not in name else None
+def _robot(name: str) -> _Account:
+    robot, secrets_ = finders.robot_with_live_secrets(name) if "\0" not in name else (None, {})
     if robot is None or not robot.is_active:
-        return None
-    return robot if any(_secret_fits(kept, secret) for kept in finders.live_secrets_of(robot.pk)) else None
+        return _Account(None)
+    kinds = RobotSecret.Kind
+    return _Account(robot, generated=secrets_.get(kinds.GENERATED, []), chosen=secrets_.get(kinds.CHOSEN, []))
 
 
-def _secret_fits(kept: RobotSecret, secret: str) -> bool:
-    if kept.kind == RobotSecret.Kind.GENERATED:
-        return hmac.compare_digest(kept.digest, _sha256(secret))
-    return _remembered_or(kept.digest, secret, lambda: check_password(secret, kept.digest))
+@cache
+def _nobodys_password() -> str:
+    return make_password(generate_secret())
 
 
-def _remembered_or(digest: str, secret: str, check: Callable[[], bool]) -> bool:
-    """Whether the secret fits, from memory when it was verified a short while ago.
+def _fits_generated(account: _Account, secret: str) -> bool:
+    given = _sha256(secret)
+    return any(hmac.compare_digest(digest, given) for digest in account.generated)
 
-    The memory's key is an HMAC over the stored digest and the secret: a changed password is forgotten
-    at once, and Redis holds nothing that could be used.
-    """
-    if len(secret) > 1024:
-        return False
-    mark = hmac.new(settings.CREDENTIAL_KEY.encode(), f"{digest}\0{secret}".encode(), hashlib.sha256).hexdigest()
-    key = f"wharf:credential:{mark}"
-    if _is_remembered(key):
+
+def _fitted_here(account: _Account, secret: str) -> bool:
+    """Whether this process verified the secret a short while ago."""
+    return any(_verified_here.get(_mark(digest, secret)) for digest in account.chosen)
+
+
+def _fits_chosen(account: _Account, secret: str) -> bool:
+    return len(secret) <= LONGEST_SECRET and any(_verify(digest, secret) for digest in account.chosen)
+
+
+def _verify(digest: str, secret: str) -> bool:
+    """Whether the secret fits, from memory when it was verified a short while ago."""
+    mark = _mark(digest, secret)
+    if _is_remembered(mark):
         return True
-    with _flights[hash(digest) % len(_flights)]:
-        if _is_remembered(key):
+    with _flights[hash(mark) % len(_flights)]:
+        if _is_remembered(mark):
             return True
-        if not hashing(check):
+        if not hashing(lambda: check_password(secret, digest)):
             return False
-        _remember(key)
+        _remember(mark)
         return True
 
 
-def _is_remembered(key: str) -> bool:
+def _mark(digest: str, secret: str) -> str:
+    """What is remembered of a verified secret.
+
+    An HMAC over the stored digest and the secret: a changed password is forgotten at once, and the memory holds
+    nothing that could be used.
+    """
+    return hmac.digest(settings.CREDENTIAL_KEY.encode(), f"{digest}\0{secret}".encode(), "sha256").hex()
+
+
+def _is_remembered(mark: str) -> bool:
+    if _verified_here.get(mark):
+        return True
     try:
-        return bool(redis.ask(lambda r: r.exists(key)))
+        known = bool(redis.ask(lambda r: r.exists(_KEY + mark)))
     except redis.Away:
         return False
+    if known:
+        _remember_here(mark)
+    return known
 
 
-def _remember(key: str) -> None:
+def _remember(mark: str) -> None:
+    _remember_here(mark)
     # Spread out, so that many clients' memories do not end at the same moment.
     lifetime = int(settings.CREDENTIAL_LIFETIME * random.uniform(0.8, 1.0))  # noqa: S311
     try:
-        redis.ask(lambda r: r.set(key, "1", ex=max(1, lifetime)))
+        redis.ask(lambda r: r.set(_KEY + mark, "1", ex=max(1, lifetime)))
     except redis.Away:
         return
+
+
+def _remember_here(mark: str) -> None:
+    _verified_here.put(mark, True, seconds=min(HERE_SECONDS, settings.CREDENTIAL_LIFETIME))
 
 
 def _sha256(text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from core import clock, configuration, redis
 from projects import pulls
 from projects.models import Project
+from rbac import credentials, login_limit
 from rbac.models import User
 from tests import factories
 
@@ -20,6 +21,8 @@ def clean_memory() -> Iterator[None]:
     """Nothing remembered by an earlier test."""
     redis._away_until = 0.0
     pulls._kept = pulls._Kept()
+    login_limit._seen.clear()
+    credentials._verified_here.clear()
     # Not while the thread of pulls hands over what an earlier test pulled.
     with pulls._handing_over:
         redis.ask(lambda r: r.flushdb())

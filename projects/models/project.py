@@ -17,18 +17,18 @@ from rbac.roles import Role
 TagScope = list[dict[str, Any]]
 """`[{"repository": glob, "tags": [glob, …]}, …]`, repositories named without their project."""
 
-# Asked for every token.
-_MEMBERSHIPS = """
+# A user's ($2) memberships of a project ($1), own and through groups.
+MEMBERSHIPS = """
     SELECT role, tag_scope FROM projects_member WHERE project_id = $1 AND user_id = $2
     UNION ALL
     SELECT member.role, member.tag_scope FROM rbac_user_groups belongs
     JOIN projects_member member ON member.group_id = belongs.group_id AND member.project_id = $1
     WHERE belongs.user_id = $2
 """
-_ROLES = Statement("bigint, bigint", f"SELECT role FROM ({_MEMBERSHIPS}) mine WHERE tag_scope IS NULL")  # noqa: S608
+_ROLES = Statement("bigint, bigint", f"SELECT role FROM ({MEMBERSHIPS}) mine WHERE tag_scope IS NULL")  # noqa: S608
 _HAS_TAGS = Statement(
     "bigint, bigint",
-    f"SELECT EXISTS (SELECT 1 FROM ({_MEMBERSHIPS}) mine WHERE tag_scope IS NOT NULL)",  # noqa: S608
+    f"SELECT EXISTS (SELECT 1 FROM ({MEMBERSHIPS}) mine WHERE tag_scope IS NOT NULL)",  # noqa: S608
 )
 
 

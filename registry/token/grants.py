@@ -9,8 +9,8 @@ from typing import Any
 from core import errors
 from core.oci import RepositoryName
 from projects import finders
-from projects.models import Project
-from rbac.access import Actor, allowed, allowed_for_tags, with_known_roles
+from projects.finders import Standing
+from rbac.access import Actor, allowed, allowed_for_tags
 from registry.token.scopes import Scope
 
 REPOSITORY_ACTIONS = ("pull", "push", "delete", "scanner-pull")
@@ -32,7 +32,8 @@ class Grants:
 def grant(actor: Actor, scopes: Iterable[Scope]) -> Grants:
     """What the actor gets; no permission is an empty `actions`, not an error."""
     scopes = list(scopes)
-    projects = _projects(scopes)
+    names = {_project_name(scope.name) for scope in scopes if scope.kind == "repository"}
+    projects = finders.standings(names - {""}, actor)
     grants = Grants()
     for scope in scopes:
         if scope.kind == "repository":
@@ -45,15 +46,16 @@ def grant(actor: Actor, scopes: Iterable[Scope]) -> Grants:
     return grants
 
 
-def _grant_repository(grants: Grants, actor: Actor, scope: Scope, projects: dict[str, Project]) -> None:
+def _grant_repository(grants: Grants, actor: Actor, scope: Scope, projects: dict[str, Standing]) -> None:
     project = projects.get(_project_name(scope.name))
-    # One question for his roles, not one for each action.
-    place = with_known_roles(project, actor) if project else None
-    can = frozenset(action for action in REPOSITORY_ACTIONS if place and allowed(actor, "repository", action, place))
+    can = frozenset(
+        action for action in REPOSITORY_ACTIONS if project and allowed(actor, "repository", action, project)
+    )
     granted = can if "*" in scope.actions else can & scope.actions
     _add(grants, scope, granted)
     known = granted | {"*"}
-    if project and "pull" not in granted and scope.actions & {"pull", "*"} and _may_pull_some(actor, project):
+    wants_pull = "pull" not in granted and scope.actions & {"pull", "*"}
+    if project and wants_pull and allowed_for_tags(actor, "repository", "pull", project):
         grants.limited.append(scope.name)
         known |= {"pull"}
     if project and known != {"*"}:
@@ -63,18 +65,8 @@ def _grant_repository(grants: Grants, actor: Actor, scope: Scope, projects: dict
         grants.refused[scope.name] = sorted(missing)
 
 
-def _may_pull_some(actor: Actor, project: Project) -> bool:
-    return allowed_for_tags(actor, "repository", "pull", project)
-
-
 def _add(grants: Grants, scope: Scope, actions: frozenset[str]) -> None:
     grants.access.append({"type": scope.kind, "name": scope.name, "actions": sorted(actions)})
-
-
-def _projects(scopes: list[Scope]) -> dict[str, Project]:
-    """All projects that are asked about, in one query."""
-    names = {_project_name(scope.name) for scope in scopes if scope.kind == "repository"}
-    return {project.name: project for project in finders.projects_named(sorted(names - {""}))}
 
 
 def _project_name(repository: str) -> str:

@@ -38,6 +38,31 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+def fail(times: int, name: str = "alice") -> None:
+    for _ in range(times):
+        with pytest.raises(errors.WrongCredentials):
+            sign_in(name, "wrong")
+
+
+def forget_as_another_process() -> None:
+    credentials._verified_here.clear()
+    login_limit._seen.clear()
+
+
+@pytest.fixture
+def questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each question to Redis."""
+    seen: list[int] = []
+    real = redis.ask
+
+    def counted(question: Any) -> Any:
+        seen.append(1)
+        return real(question)
+
+    monkeypatch.setattr(redis, "ask", counted)
+    return seen
+
+
 @pytest.fixture
 def redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(_: Any) -> Any:
@@ -104,29 +129,63 @@ def test_an_unknown_user_costs_as_much_as_a_wrong_password(alice: User, hashes: 
 
 
 def test_ten_failures_then_wait_but_only_from_there(alice: User) -> None:
-    for _ in range(10):
-        with pytest.raises(errors.WrongCredentials):
-            sign_in("alice", "wrong")
+    fail(10)
     with pytest.raises(errors.TooManyFailures) as refused:
         sign_in("alice")
     assert 1 <= (refused.value.retry_after or 0) <= 60
     assert sign_in("alice", address="192.0.2.2") == alice
 
 
-def test_the_limit_holds_without_redis(alice: User, redis_is_away: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login_limit, "_local", {})
-    for _ in range(10):
-        with pytest.raises(errors.WrongCredentials):
-            sign_in("alice", "wrong")
+def test_the_limit_holds_without_redis(alice: User, redis_is_away: None) -> None:
+    fail(10)
     with pytest.raises(errors.TooManyFailures):
         sign_in("alice")
     assert sign_in("alice", address="192.0.2.2") == alice
 
 
-def test_nothing_is_remembered_without_redis_but_it_works(alice: User, redis_is_away: None, hashes: list[int]) -> None:
+def test_a_process_remembers_without_redis_too(alice: User, redis_is_away: None, hashes: list[int]) -> None:
     assert sign_in("alice") == alice
     assert sign_in("alice") == alice
-    assert len(hashes) == 2
+    assert len(hashes) == 1
+
+
+def test_what_another_process_verified_is_found_in_redis(alice: User, hashes: list[int]) -> None:
+    sign_in("alice")
+    forget_as_another_process()
+    assert sign_in("alice") == alice
+    assert len(hashes) == 1
+
+
+def test_what_this_process_verified_is_not_asked_of_redis(alice: User, questions: list[int]) -> None:
+    sign_in("alice")
+    questions.clear()
+    assert sign_in("alice") == alice
+    assert questions == []
+
+
+def test_a_robots_own_secret_is_not_asked_of_redis(db: None, questions: list[int]) -> None:
+    robot, secret = factories.robot("ci", [])
+    assert sign_in(robot.name, secret) == robot
+    assert questions == []
+
+
+def test_who_guesses_elsewhere_too_has_one_guess_here_and_is_then_kept_out(alice: User) -> None:
+    sign_in("alice")
+    fail(10)
+    login_limit._seen.clear()
+    # As another process that verified the password lately and saw nobody fail.
+    assert sign_in("alice") == alice
+    with pytest.raises(errors.TooManyFailures):
+        sign_in("alice", "wrong")
+    with pytest.raises(errors.TooManyFailures):
+        sign_in("alice")
+
+
+def test_a_robots_secret_is_guessed_ten_times_a_minute(db: None) -> None:
+    robot, _ = factories.robot("ci", [])
+    fail(10, robot.name)
+    with pytest.raises(errors.TooManyFailures):
+        sign_in(robot.name, "wrong")
 
 
 def test_a_generated_secret_costs_no_argon2_and_a_chosen_one_does(hashes: list[int]) -> None:
