@@ -10,7 +10,6 @@ import string
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 from django.conf import settings
@@ -29,6 +28,8 @@ _hashing = threading.BoundedSemaphore(2)
 HASHING_WAIT_SECONDS = 5.0
 # One check at a time of the same: when what is remembered expires under load, one request pays for all.
 _flights = [threading.Lock() for _ in range(64)]
+# What Django calls unusable: it takes as long as a real one to check, so that answers do not tell which names exist.
+_NOBODYS = "!"
 # In Redis for all processes, and for a part of that time in each without a question to it.
 _KEY = "wharf:credential:"
 HERE_SECONDS = 60.0
@@ -106,23 +107,13 @@ def _account(name: str) -> _Account:
 
 def _user(name: str) -> _Account:
     user = finders.user_named(name) if "\0" not in name else None
-    if user is None or not user.has_usable_password():
-        # As slow as a real check, so that answers do not tell which names exist.
-        return _Account(None, chosen=[_nobodys_password()])
-    return _Account(user, chosen=[user.password])
+    return _Account(user, chosen=[user.password if user else _NOBODYS])
 
 
 def _robot(name: str) -> _Account:
-    robot, secrets_ = finders.robot_with_live_secrets(name) if "\0" not in name else (None, {})
-    if robot is None or not robot.is_active:
-        return _Account(None)
+    robot, digests = finders.robot_with_live_secrets(name) if "\0" not in name else (None, {})
     kinds = RobotSecret.Kind
-    return _Account(robot, generated=secrets_.get(kinds.GENERATED, []), chosen=secrets_.get(kinds.CHOSEN, []))
-
-
-@cache
-def _nobodys_password() -> str:
-    return make_password(generate_secret())
+    return _Account(robot, generated=digests.get(kinds.GENERATED, []), chosen=digests.get(kinds.CHOSEN, []))
 
 
 def _fits_generated(account: _Account, secret: str) -> bool:

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import DataError, OperationalError, connection, connections, transaction
 
-from core.postgres.prepared import Finder, Statement
+from core.postgres.prepared import Columns, Finder, Insert, Statement
 from projects.models import Project
 from rbac.models import Robot, User
 from registry import manifest_lookup
@@ -128,3 +128,32 @@ def most_rows(node: dict[str, Any]) -> int:
     read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
     rows: list[int] = [read, node.get("Rows Removed by Join Filter", 0), *map(most_rows, node.get("Plans", []))]
     return max(rows)
+
+
+@pytest.mark.django_db
+def test_an_inserted_row_is_what_the_orm_reads() -> None:
+    user = User(username="ann", email="ann@example.org", realname="Ann")
+    row = Insert(User, "RETURNING id").row(user)
+    assert row is not None
+    read = User.objects.get(pk=row[0])
+    assert (read.username, read.email, read.realname) == ("ann", "ann@example.org", "Ann")
+    assert read.updated is not None
+
+
+@pytest.mark.django_db
+def test_what_is_too_long_is_refused_not_cut() -> None:
+    with pytest.raises(DataError), transaction.atomic():
+        Insert(User, "").row(User(username="a" * 300))
+    assert not User.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_column_that_was_left_out_is_asked_for_when_it_is_read(alice: User) -> None:
+    columns = Columns(User, without=("realname",))
+    statement = Statement("bigint", f"SELECT {columns.sql} FROM rbac_user WHERE id = $1")  # noqa: S608
+    row = statement.row(alice.pk)
+    assert row is not None
+    read = columns.instance(row)
+    assert read.get_deferred_fields() == {"realname"}
+    assert (read, read.realname) == (alice, alice.realname)
+    assert not read._state.adding
