@@ -11,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
-from core.api import json
 from core.api.forms import Form, Text, Whole
 from projects import members
 from projects.api.parents import InProject
@@ -64,8 +63,6 @@ def as_json(member: Member) -> dict[str, Any]:
         "role_id": member.role,
         "entity_id": member.user_id or member.group_id,
         "entity_type": "u" if member.user_id else "g",
-        "creation_time": json.time(member.created),
-        "update_time": json.time(member.updated),
         **scope,
     }
 
