@@ -111,7 +111,7 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("GET /robots", 403): "no right to list robots, as for one robot",
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
-"""Answers that Harbor gives as well and its description leaves out, each with what it means."""
+"""Answers that the description leaves out, each with what it means and why clients can expect it."""
 
 AMENDED: dict[str, dict[str, Any]] = {
     # Harbor writes null for these two lists when they are empty.
