@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -428,6 +429,37 @@ def test_months_that_nobody_asks_for_are_not_read(story: Story) -> None:
             plan = "\n".join(line for (line,) in cursor.fetchall())
         assert "audit_log_default" in plan
         assert "audit_log_2019_01" not in plan
+
+
+def rows_read(node: dict[str, Any]) -> int:
+    """How many rows a plan took from the log, whatever it did with them."""
+    own = 0
+    if node.get("Relation Name", "").startswith("audit_log") or node["Node Type"] == "Bitmap Index Scan":
+        own = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return own + sum(rows_read(part) for part in node.get("Plans", ()))
+
+
+def test_rows_of_projects_that_somebody_does_not_see_cost_him_nothing(story: Story) -> None:
+    other = make_project("other", story.mallory)
+    for number in range(3):
+        write(story.team, f"r{number}", days_ago=number)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_log (username, operation, resource_type, resource, project_id) "
+            "SELECT 'mallory', 'create', 'artifact', 'other/app', %s FROM generate_series(1, 20000)",
+            [other.pk],
+        )
+        cursor.execute("ANALYZE audit_log")
+    with CaptureQueriesContext(connection) as queries:
+        assert resources(Api(story.alice).get("/auditlog-exts")) == ["r0", "r1", "r2"]
+    selects = [query["sql"] for query in queries if 'FROM "audit_log"' in query["sql"]]
+    assert len(selects) == 2
+    for sql in selects:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+            (found,) = cursor.fetchone()
+        plan = json.loads(found) if isinstance(found, str) else found
+        assert 3 <= rows_read(plan[0]["Plan"]) < 100
 
 
 def test_a_tags_row_is_written_with_its_project(story: Story) -> None:
