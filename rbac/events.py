@@ -55,6 +55,7 @@ class UserSignedIn(AccountEvent):
 class UserNotSignedIn(UserSignedIn):
     """Somebody gave a wrong name or password."""
 
+    topic = "LOGIN_USER_FAILED"
     succeeded = False
 
 

@@ -1,4 +1,4 @@
-"""`X-Request-Id`: the client's own, or a new one, on every answer and in every log line; and who it came from there."""
+"""`X-Request-Id`: the client's own, or a new one, on every answer and in every log line; there with the address."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from core import clock, events
 from core.api import pagination
 from core.events import emit
+from core.models import Outbox
 from projects import projects
 from projects.events import TagDeleted
 from projects.models import AuditLog, Project
@@ -170,6 +171,8 @@ def test_a_failed_sign_in_names_the_account_only_if_it_exists(story: Story) -> N
         ("anonymous", "login", "", False, "192.0.2.7"),
         ("anonymous", "login", "", False, "192.0.2.7"),
     ]
+    assert set(Outbox.objects.values_list("topic", flat=True)) == {"LOGIN_USER_FAILED"}
+    assert "My-Passw0rd" not in str([*AuditLog.objects.values(), *Outbox.objects.values()])
 
 
 def test_guessing_beyond_the_limit_fills_no_table(story: Story) -> None:
