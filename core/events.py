@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -35,6 +35,8 @@ class Event:
     topic: ClassVar[str]
     operation: ClassVar[str]
     resource_type: ClassVar[str]
+    succeeded: ClassVar[bool] = True
+    """False for what somebody tried in vain."""
 
     actor: str
     """Who caused it: a user's or robot's name, `anonymous`, or SYSTEM."""
@@ -46,6 +48,17 @@ class Event:
     def resource(self) -> str:
         """What it happened to, as people write it."""
         return ""
+
+    @property
+    def details(self) -> str:
+        """What people want to know besides, in a few words."""
+        return ""
+
+    @property
+    def description(self) -> str:
+        """The whole in a line."""
+        line = f"{self.operation} {self.resource_type}: {self.resource}"
+        return f"{line} ({self.details})" if self.details else line
 
     def payload(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,6 +77,14 @@ def on(kind: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
         return handler
 
     return register
+
+
+def kinds(base: type[Event] = Event) -> Iterator[type[Event]]:
+    """Every kind of event that rooms have declared; bases that say no topic are none."""
+    for kind in base.__subclasses__():
+        if hasattr(kind, "topic"):
+            yield kind
+        yield from kinds(kind)
 
 
 def emit(event: Event) -> None:

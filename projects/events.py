@@ -52,6 +52,10 @@ class MemberEvent(ProjectEvent):
     def resource(self) -> str:
         return f"{self.project}/{self.member}"
 
+    @property
+    def details(self) -> str:
+        return f"{self.role}, limited to {self.tag_scope}" if self.tag_scope else self.role
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemberCreated(MemberEvent):
@@ -72,9 +76,7 @@ class MemberDeleted(MemberEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepositoryDeleted(ProjectEvent):
-    topic = "DELETE_REPOSITORY"
-    operation = "delete"
+class RepositoryEvent(ProjectEvent):
     resource_type = "repository"
 
     repository: str
@@ -85,20 +87,30 @@ class RepositoryDeleted(ProjectEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepositoryAdopted(ProjectEvent):
+class RepositoryUpdated(RepositoryEvent):
+    topic = "UPDATE_REPOSITORY"
+    operation = "update"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryDeleted(RepositoryEvent):
+    topic = "DELETE_REPOSITORY"
+    operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryAdopted(RepositoryEvent):
     """Manifests that the store had already became artifacts: so many, with so many tags."""
 
     topic = "ADOPT_REPOSITORY"
     operation = "adopt"
-    resource_type = "repository"
 
-    repository: str
     artifacts: int
     tags: int
 
     @property
-    def resource(self) -> str:
-        return self.repository
+    def details(self) -> str:
+        return f"artifacts: {self.artifacts}, tags: {self.tags}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +124,10 @@ class ArtifactEvent(ProjectEvent):
     @property
     def resource(self) -> str:
         return f"{self.repository}:{self.tag}" if self.tag else f"{self.repository}@{self.digest}"
+
+    @property
+    def details(self) -> str:
+        return self.digest if self.tag else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from core.events import Event, on
 from core.postgres.prepared import Statement
 
 _AUDIT = Statement(
-    "text, text, text, text, bigint, text, text",
+    "text, text, text, text, bigint, boolean, text, text, text",
     """
-    INSERT INTO audit_log (username, operation, resource_type, resource, project_id, address, request_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    INSERT INTO audit_log
+        (username, operation, resource_type, resource, project_id, succeeded, description, address, request_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     """,
 )
 
@@ -25,6 +26,8 @@ def write_audit_row(event: Event) -> None:
         event.resource_type,
         event.resource[:1024],
         event.project_id,
+        event.succeeded,
+        event.description,
         context.get("ip") or "",
         context.get("request_id") or "",
     )

@@ -8,7 +8,7 @@ from core import clock, errors
 from core.events import emit
 from core.oci import RepositoryName
 from projects import artifacts, finders
-from projects.events import RepositoryDeleted
+from projects.events import RepositoryDeleted, RepositoryUpdated
 from projects.models import Project, Repository
 from rbac.access import Actor
 
@@ -45,6 +45,17 @@ def ensure(*, project: Project, name: RepositoryName) -> Repository:
     return row
 
 
-def describe(*, repository: Repository, description: str) -> None:
-    """Set the text that people read about a repository."""
-    Repository.objects.filter(pk=repository.pk).update(description=description, updated=clock.now())
+def describe(*, repository: Repository, description: str, actor: Actor) -> None:
+    """Set the text that people read about a repository. NotFound when it was deleted meanwhile."""
+    rows = Repository.objects.live().filter(pk=repository.pk)
+    with transaction.atomic():
+        if not rows.update(description=description, updated=clock.now()):
+            raise errors.NotFound(f"repository {repository.name} not found")
+        emit(
+            RepositoryUpdated(
+                actor=actor.name,
+                project_id=repository.project_id,
+                project=repository.project.name,
+                repository=repository.name,
+            )
+        )

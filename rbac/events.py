@@ -18,6 +18,10 @@ class AccountEvent(Event):
     def resource(self) -> str:
         return self.account
 
+    @property
+    def details(self) -> str:
+        return self.detail
+
 
 @dataclass(frozen=True, kw_only=True)
 class UserCreated(AccountEvent):
@@ -37,6 +41,28 @@ class UserUpdated(AccountEvent):
 class UserDeleted(AccountEvent):
     topic = "DELETE_USER"
     operation = "delete"
+    resource_type = "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserSignedIn(AccountEvent):
+    topic = "LOGIN_USER"
+    operation = "login"
+    resource_type = "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserNotSignedIn(UserSignedIn):
+    """Somebody gave a wrong name or password."""
+
+    topic = "LOGIN_USER_FAILED"
+    succeeded = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserSignedOut(AccountEvent):
+    topic = "LOGOUT_USER"
+    operation = "logout"
     resource_type = "user"
 
 

@@ -11,9 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
+from core.api.forms import INT64_MOST
 
 DEFAULT_SIZE = 10
 MAX_SIZE = 100
+MOST_COUNTED = 10_000
 
 
 class HarborPagination(BasePagination):
@@ -27,9 +29,13 @@ class HarborPagination(BasePagination):
             raise errors.Unprocessable(f"page_size in query should be less than or equal to {MAX_SIZE}")
         if self.size < 1:
             self.size = MAX_SIZE
-        self.total = queryset.count()
+        self.total = self.count(queryset)
         start = (self.page - 1) * self.size
         return list(queryset[start : start + self.size]) if start < self.total else []
+
+    def count(self, queryset: Any) -> int:
+        """How many rows there are."""
+        return int(queryset.count())
 
     def get_paginated_response(self, data: Any) -> Response:
         response = Response(data)
@@ -51,6 +57,17 @@ class HarborPagination(BasePagination):
         # Harbor does not escape the query; CR and LF must not get through all the same.
         text = unquote(urlencode(query)).replace("\r", "").replace("\n", "")
         return f'<{escape_uri_path(self.request.path)}?{text}>; rel="{name}"'
+
+
+class BoundedPagination(HarborPagination):
+    """For lists that grow for ever: `X-Total-Count` ends at 10,000, or at the row after a page beyond that.
+
+    So `Link` still leads to the last row, and a first page costs the same however many rows there are.
+    """
+
+    def count(self, queryset: Any) -> int:
+        enough = min(max(MOST_COUNTED, self.page * self.size + 1), INT64_MOST)
+        return super().count(queryset.order_by()[:enough])
 
 
 def _number(request: Request, name: str, default: int) -> int:

@@ -12,7 +12,6 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 from django.urls import resolve
 
-from core.api.client_address import client_address
 from core.api.exceptions import JsonErrors, answer_failure
 from core.api.request_id import RequestId
 
@@ -30,7 +29,6 @@ class ShortWay:
         if not request.path_info.startswith(SHORT_PATHS):
             return self._long_way(request)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(ip=client_address(request))
         response = self._short_way(request)
         response["X-Content-Type-Options"] = "nosniff"
         if "Content-Length" not in response and response.status_code not in (204, 304):

@@ -88,7 +88,8 @@ class Repositories(InProject):
 
     def update(self, request: Request, **_: Any) -> Response:
         repository = self.get_repository()
-        repositories.describe(repository=repository, description=self.body(Description)["description"])
+        text = self.body(Description)["description"]
+        repositories.describe(repository=repository, description=text, actor=self.actor)
         return self.done()
 
     def destroy(self, request: Request, **_: Any) -> Response:

@@ -7,6 +7,7 @@ from django.urls import path, register_converter
 from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.artifacts import Accessories, Artifacts
+from projects.api.audit_logs import AuditLogs, ProjectLogs
 from projects.api.members import Members
 from projects.api.permissions import CurrentPermissions
 from projects.api.projects import OneProject, Projects
@@ -32,6 +33,11 @@ urlpatterns = [
         f"{_PROJECT}/members/<int:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("projects/<str:project_name>/logs", ProjectLogs.as_view({"get": "older"})),
+    path("projects/<str:project_name>/auditlog-exts", ProjectLogs.as_view({"get": "list"})),
+    path("audit-logs", AuditLogs.as_view({"get": "older"})),
+    path("auditlog-exts", AuditLogs.as_view({"get": "list"})),
+    path("auditlog-exts/events", AuditLogs.as_view({"get": "event_types"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.postgres.prepared import Statement
+from rbac import roles
 from rbac.access import Actor
 from rbac.models import Robot, User
 from rbac.roles import Role
@@ -40,6 +41,23 @@ class ProjectQuerySet(models.QuerySet["Project"]):
     def of_member(self, user: User) -> ProjectQuerySet:
         """Projects in which a user has a role, own or through a group."""
         return self.filter(models.Q(members__user=user) | models.Q(members__group__users=user)).distinct()
+
+    def allowing(self, actor: Actor, resource: str, action: str) -> ProjectQuerySet:
+        """Live projects where `rbac.access.allowed` says that an actor may do this, in one question for all."""
+        live = self.live()
+        if actor.is_sysadmin:
+            return live
+        granted = models.Q(public=True) if roles.public_grants(resource, action) else models.Q(pk__in=[])
+        if isinstance(actor, User):
+            granting = [role for role in Role if roles.role_grants(role, resource, action)]
+            mine = apps.get_model("projects", "Member").objects.of(actor)
+            granted |= models.Q(pk__in=mine.filter(role__in=granting, tag_scope__isnull=True).values("project_id"))
+        elif isinstance(actor, Robot):
+            if actor.may(resource, action, "*"):
+                return live
+            spaces = {entry["namespace"] for entry in actor.permissions if entry["kind"] == "project"}
+            granted |= models.Q(name__in=[name for name in spaces if actor.may(resource, action, name)])
+        return live.filter(granted)
 
     def with_repository_count(self) -> ProjectQuerySet:
         """Each with `repo_count`: how many live repositories it has (None for none)."""

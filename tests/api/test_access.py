@@ -67,6 +67,11 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/users/current", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/users/search?username=a", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/robots", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/projects/team/logs", None, (200, 403, 403, 403, 200, 401)),
+    ("get", "/projects/team/auditlog-exts", None, (200, 403, 403, 403, 200, 401)),
+    ("get", "/audit-logs", None, (200, 200, 200, 200, 200, 401)),
+    ("get", "/auditlog-exts", None, (200, 200, 200, 200, 200, 401)),
+    ("get", "/auditlog-exts/events", None, (403, 403, 403, 403, 200, 401)),
     ("get", "/systeminfo", None, (200, 200, 200, 200, 200, 200)),
     ("get", "/ping", None, (200, 200, 200, 200, 200, 200)),
 ]  # fmt: skip
@@ -98,7 +103,8 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
     """Robots of projects and single users are in tests of their own."""
     covered = {view.cls.resource for _, view in api_routes()}
     assert covered == {
-        *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot")
+        *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot"),
+        *("log", "audit-log"),
     }
 
 

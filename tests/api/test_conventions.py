@@ -240,7 +240,8 @@ def test_strangers_learn_little_of_the_system(alice: User, call: Call) -> None:
 
 LISTS = ["/projects", "/repositories", "/projects/team/repositories", "/projects/team/members", "/users",
          "/projects/team/repositories/app0/artifacts?with_accessory=true", "/robots",
-         "/projects/team/repositories/app0/artifacts/v0/tags", "/users/search?username=u"]  # fmt: skip
+         "/projects/team/repositories/app0/artifacts/v0/tags", "/users/search?username=u",
+         "/audit-logs", "/auditlog-exts", "/projects/team/logs", "/projects/team/auditlog-exts"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", LISTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -11,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from core import errors
+from rbac import logins
 
 
 @never_cache
@@ -24,18 +24,17 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return render(request, "web/sign_in.html", {"next": target})
     name = request.POST.get("username", "")
     try:
-        user = authenticate(request, username=name, password=request.POST.get("password", ""))
+        user = logins.sign_in(request, username=name, password=request.POST.get("password", ""))
     except errors.TooManyFailures as refusal:
         return _refused(request, target, name, refusal)
     if user is None:
         return _refused(request, target, name, None)
-    login(request, user)
     return HttpResponseRedirect(target)
 
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
-    logout(request)
+    logins.sign_out(request)
     return HttpResponseRedirect("/")
 
 
