@@ -55,9 +55,6 @@ NOT_YET = {
     "DELETE /projects/{project_name_or_id}/metadatas/{meta_name}",
     "DELETE /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/labels/{label_id}",
     "DELETE /usergroups/{group_id}",
-    "GET /audit-logs",
-    "GET /auditlog-exts",
-    "GET /auditlog-exts/events",
     "GET /configurations",
     "GET /icons/{digest}",
     "GET /internalconfig",
@@ -70,8 +67,6 @@ NOT_YET = {
     "GET /projects/{project_name_or_id}/metadatas/{meta_name}",
     "GET /projects/{project_name_or_id}/scanner",
     "GET /projects/{project_name_or_id}/scanner/candidates",
-    "GET /projects/{project_name}/auditlog-exts",
-    "GET /projects/{project_name}/logs",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/vulnerabilities",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/{addition}",
     "GET /quotas",
@@ -109,6 +104,9 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("HEAD /projects", 401): "nobody signed in: strangers must not learn which names are taken",
     ("GET /robots", 401): "nobody signed in, as for one robot",
     ("GET /robots", 403): "no right to list robots, as for one robot",
+    ("GET /auditlog-exts/events", 403): "no right to the audit log, as for everything of the system's",
+    ("GET /projects/{project_name}/auditlog-exts", 403): "no right to the project's log, as for other project resources",
+    ("GET /projects/{project_name}/logs", 403): "as for auditlog-exts",
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
 """Answers that the description leaves out, each with what it means and why clients can expect it."""
