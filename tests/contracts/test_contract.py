@@ -105,7 +105,7 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("GET /robots", 401): "nobody signed in, as for one robot",
     ("GET /robots", 403): "no right to list robots, as for one robot",
     ("GET /auditlog-exts/events", 403): "no right to the audit log, as for everything of the system's",
-    ("GET /projects/{project_name}/auditlog-exts", 403): "no right to the project's log, as for other project resources",
+    ("GET /projects/{project_name}/auditlog-exts", 403): "no right to the project's log, as for its other resources",
     ("GET /projects/{project_name}/logs", 403): "as for auditlog-exts",
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
