@@ -40,6 +40,17 @@ class ProjectDeleted(ProjectEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuotaUpdated(ProjectEvent):
+    """A project's storage limit is another one; in bytes, -1 for none."""
+
+    topic = "UPDATE_QUOTA"
+    operation = "update"
+    resource_type = "quota"
+
+    hard: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemberEvent(ProjectEvent):
     resource_type = "member"
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from core import clock, configuration, errors, oci
 from core.constraints import refuse_duplicates
 from core.events import SYSTEM, emit
-from projects import links
+from projects import links, quotas
 from projects import metadata as project_metadata
 from projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
 from projects.models import Member, Project, Quota, Repository
@@ -19,17 +19,14 @@ from rbac.access import Actor, allowed
 from rbac.models import User
 from rbac.roles import Role
 
-# Harbor's limit for a quota.
-STORAGE_MOST = 1024 * 2**40
-
 
 def create(
     *, name: str, public: bool = False, metadata: Mapping[str, str], storage_limit: int | None, actor: Actor
 ) -> Project:
     """A new project with its maker as project admin. Conflict when the name is taken or still being freed.
 
-    What a robot makes belongs to the first system admin. Only system admins choose the storage limit;
-    `public` counts when the metadata do not say it.
+    What a robot makes belongs to the first system admin. Only system admins and robots of the system choose the
+    storage limit; `public` counts when the metadata do not say it.
     """
     _check_name(name)
     owner = _owner(actor)
@@ -136,8 +133,6 @@ def _owner(actor: Actor) -> User:
 
 
 def _limit(wanted: int | None, actor: Actor) -> int:
-    if not wanted or not actor.is_sysadmin:
+    if not wanted or not allowed(actor, "project", "create"):
         return int(configuration.get("storage_per_project"))
-    if wanted != Quota.UNLIMITED and not 0 < wanted <= STORAGE_MOST:
-        raise errors.BadRequest("storage_limit is a number of bytes up to 1024 TiB, or -1 for no limit")
-    return wanted
+    return quotas.checked(wanted)

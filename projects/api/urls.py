@@ -1,4 +1,4 @@
-"""/projects and below, /repositories, /robots; the longest paths first, for repository names hold slashes."""
+"""/projects and below, /quotas, /repositories, /robots; the longest paths first, for repository names hold slashes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from projects.api.artifacts import Accessories, Artifacts
 from projects.api.members import Members
 from projects.api.permissions import CurrentPermissions
 from projects.api.projects import OneProject, Projects
+from projects.api.quotas import Quotas
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
 from projects.api.tags import Tags
@@ -32,6 +33,8 @@ urlpatterns = [
         f"{_PROJECT}/members/<int:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("quotas", Quotas.as_view({"get": "list"})),
+    path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(

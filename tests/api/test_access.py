@@ -67,6 +67,7 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/users/current", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/users/search?username=a", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/robots", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/quotas", None, (403, 403, 403, 403, 200, 401)),
     ("get", "/systeminfo", None, (200, 200, 200, 200, 200, 200)),
     ("get", "/ping", None, (200, 200, 200, 200, 200, 200)),
 ]  # fmt: skip
@@ -98,7 +99,19 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
     """Robots of projects and single users are in tests of their own."""
     covered = {view.cls.resource for _, view in api_routes()}
     assert covered == {
-        *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot")
+        *(
+            EVERYBODY,
+            SIGNED_IN,
+            "project",
+            "member",
+            "repository",
+            "artifact",
+            "tag",
+            "accessory",
+            "user",
+            "robot",
+            "quota",
+        )
     }
 
 
