@@ -1,4 +1,4 @@
-"""/projects and below, /quotas, /repositories, /robots; the longest paths first, for repository names hold slashes."""
+"""/projects and below, and what spans projects; the longest paths first, for repository names hold slashes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from projects.api.projects import OneProject, Projects
 from projects.api.quotas import Quotas
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
+from projects.api.statistics import Statistics
 from projects.api.tags import Tags
 
 register_converter(RepositoryConverter, "repository")
@@ -35,6 +36,7 @@ urlpatterns = [
     ),
     path("quotas", Quotas.as_view({"get": "list"})),
     path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
+    path("statistics", Statistics.as_view({"get": "retrieve"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(

@@ -68,6 +68,7 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/users/search?username=a", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/robots", None, (403, 403, 403, 403, 200, 401)),
     ("get", "/quotas", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/statistics", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/systeminfo", None, (200, 200, 200, 200, 200, 200)),
     ("get", "/ping", None, (200, 200, 200, 200, 200, 200)),
 ]  # fmt: skip
