@@ -7,6 +7,7 @@ from django.urls import path, register_converter
 from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.artifacts import Accessories, Artifacts
+from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
 from projects.api.permissions import CurrentPermissions
 from projects.api.projects import OneProject, Projects
@@ -37,6 +38,8 @@ urlpatterns = [
     path("quotas", Quotas.as_view({"get": "list"})),
     path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
     path("statistics", Statistics.as_view({"get": "retrieve"})),
+    path("labels", Labels.as_view({"get": "list", "post": "create"})),
+    path("labels/<int:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(
@@ -47,6 +50,8 @@ urlpatterns = [
     path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
     path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),
     path(f"{_ARTIFACT}/tags", Tags.as_view({"get": "list", "post": "create"})),
+    path(f"{_ARTIFACT}/labels/<int:label_id>", ArtifactLabels.as_view({"delete": "destroy"})),
+    path(f"{_ARTIFACT}/labels", ArtifactLabels.as_view({"post": "create"})),
     path(f"{_ARTIFACT}/accessories", Accessories.as_view({"get": "list"})),
     path(_ARTIFACT, Artifacts.as_view({"get": "retrieve", "delete": "destroy"})),
     path(_ARTIFACTS, Artifacts.as_view({"get": "list"})),

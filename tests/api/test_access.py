@@ -68,6 +68,9 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/users/search?username=a", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/robots", None, (403, 403, 403, 403, 200, 401)),
     ("get", "/quotas", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/labels?scope=g", None, (200, 200, 200, 200, 200, 401)),
+    ("post", "/labels", {"name": "new", "scope": "g"}, (403, 403, 403, 403, 201, 401)),
+    ("post", "/projects/team/repositories/app/artifacts/v1/labels", {"id": 999999}, (404, 404, 403, 403, 404, 401)),
     ("get", "/statistics", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/systeminfo", None, (200, 200, 200, 200, 200, 200)),
     ("get", "/ping", None, (200, 200, 200, 200, 200, 200)),
@@ -112,6 +115,8 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
             "user",
             "robot",
             "quota",
+            "label",
+            "artifact-label",
         )
     }
 
