@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from core import errors
 from core.models import Outbox
@@ -21,7 +20,6 @@ from tests.rows import (
     make_project,
     make_repository,
     make_robot,
-    make_story,
     make_tag,
     make_user,
 )
@@ -449,40 +447,6 @@ def test_what_goes_while_it_is_used_is_not_found(story: Story, app: Repository) 
     artifacts.delete(artifact=artifact, actor=story.alice)
     with pytest.raises(errors.NotFound):
         labels.put_on(artifact=artifact, label_id=again.pk, actor=story.alice)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_who_labels_while_the_label_goes_hears_that_it_is_gone() -> None:
-    """Alice's deletion has the label's row; Bob's request waits for it instead of failing at its commit."""
-    story = make_story()
-    artifact, own = make_artifact(make_repository(story.team, "app"), "v1"), make_label("own", story.team)
-    heard: list[int] = []
-
-    def label_it() -> None:
-        heard.append(Api(story.bob).post(f"{APP}/v1/labels", {"id": own.pk}).status_code)
-        connection.close()
-
-    bob = threading.Thread(target=label_it)
-    with transaction.atomic():
-        labels.delete(label=own, actor=story.alice)
-        bob.start()
-        _wait_until_somebody_waits()
-    bob.join(30)
-    assert heard == [404]
-    assert not ArtifactLabel.objects.filter(artifact=artifact).exists()
-
-
-def _wait_until_somebody_waits() -> None:
-    """Until another connection to this database waits for a lock."""
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    pause = threading.Event()
-    for _ in range(600):
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT pg_stat_clear_snapshot(); {waiting}")
-            if cursor.fetchone()[0]:
-                return
-        pause.wait(0.05)
-    raise AssertionError("nobody waited for the label")
 
 
 # --- costs --------------------------------------------------------------------------------------------------
