@@ -22,7 +22,17 @@ from core.postgres.prepared import Insert, Statement
 from core.store import files
 from projects import links, manifest_repair, manifest_rows, quotas, tags
 from projects.events import ArtifactDeleted, ArtifactPushed
-from projects.models import Accessory, Artifact, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
+from projects.models import (
+    Accessory,
+    Artifact,
+    ArtifactLabel,
+    Manifest,
+    Project,
+    Reference,
+    Repository,
+    RepositoryBlob,
+    Tag,
+)
 from rbac.access import Actor
 
 Kind = Reference.Kind
@@ -116,7 +126,7 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
 
 
 def delete(*, artifact: Artifact, actor: Actor) -> None:
-    """Delete an artifact with its tags and whatever hangs on it. ManifestReferenced while an index needs it."""
+    """Delete an artifact with its tags, labels and whatever hangs on it. ManifestReferenced while an index needs it."""
     with transaction.atomic():
         # Who deletes the whole repository takes this row first; artifacts he locks in another order than we do.
         _HOLD_REPOSITORY.row(artifact.repository_id)
@@ -143,6 +153,7 @@ def delete_all(*, repository: Repository) -> None:
     rows = list(Artifact.objects.live().select_for_update(of=("self",)).filter(repository=repository).order_by("pk"))
     now = clock.now()
     Tag.objects.live().filter(repository=repository).update(deleted=now)
+    ArtifactLabel.objects.filter(artifact__repository=repository).delete()
     Artifact.objects.filter(pk__in=[row.pk for row in rows]).update(deleted=now)
     quotas.recount(project=repository.project)
 
@@ -326,3 +337,5 @@ def _mark_deleted(artifact: Artifact) -> None:
     artifact.deleted = now
     artifact.save(update_fields=["deleted"])
     Tag.objects.live().filter(artifact=artifact).update(deleted=now)
+    # Pushed again it takes over this row, but not what was thought of it.
+    ArtifactLabel.objects.filter(artifact=artifact).delete()

@@ -40,6 +40,17 @@ class ProjectDeleted(ProjectEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuotaUpdated(ProjectEvent):
+    """A project's storage limit is another one; in bytes, -1 for none."""
+
+    topic = "UPDATE_QUOTA"
+    operation = "update"
+    resource_type = "quota"
+
+    hard: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemberEvent(ProjectEvent):
     resource_type = "member"
 
@@ -154,3 +165,57 @@ class TagDeleted(ArtifactEvent):
     topic = "DELETE_TAG"
     operation = "delete"
     resource_type = "tag"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEvent(Event):
+    resource_type = "label"
+
+    project: str
+    """Empty for a global label."""
+    label: str
+
+    @property
+    def resource(self) -> str:
+        return f"{self.project}/{self.label}" if self.project else self.label
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCreated(LabelEvent):
+    topic = "CREATE_LABEL"
+    operation = "create"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelUpdated(LabelEvent):
+    topic = "UPDATE_LABEL"
+    operation = "update"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelDeleted(LabelEvent):
+    topic = "DELETE_LABEL"
+    operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactLabelEvent(ArtifactEvent):
+    resource_type = "artifact-label"
+
+    label: str
+
+    @property
+    def resource(self) -> str:
+        return f"{super().resource} {self.label}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactLabeled(ArtifactLabelEvent):
+    topic = "ARTIFACT_LABELED"
+    operation = "create"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactUnlabeled(ArtifactLabelEvent):
+    topic = "ARTIFACT_UNLABELED"
+    operation = "delete"

@@ -10,17 +10,14 @@ from django.db import transaction
 from core import clock, configuration, errors, oci
 from core.constraints import refuse_duplicates
 from core.events import SYSTEM, emit
-from projects import links
+from projects import links, quotas
 from projects import metadata as project_metadata
 from projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
-from projects.models import Member, Project, Quota, Repository
+from projects.models import Label, Member, Project, Quota, Repository
 from rbac import robots
 from rbac.access import Actor, allowed
 from rbac.models import User
 from rbac.roles import Role
-
-# Harbor's limit for a quota.
-STORAGE_MOST = 1024 * 2**40
 
 
 def create(
@@ -28,8 +25,8 @@ def create(
 ) -> Project:
     """A new project with its maker as project admin. Conflict when the name is taken or still being freed.
 
-    What a robot makes belongs to the first system admin. Only system admins choose the storage limit;
-    `public` counts when the metadata do not say it.
+    What a robot makes belongs to the first system admin. Only system admins and robots of the system choose the
+    storage limit; `public` counts when the metadata do not say it.
     """
     _check_name(name)
     owner = _owner(actor)
@@ -72,6 +69,7 @@ def delete(*, project: Project, actor: Actor) -> None:
         row.deleted = clock.now()
         row.save(update_fields=["deleted"])
         row.members.all().delete()
+        Label.objects.filter(project=row).delete()
         robots.forget_project(project_id=row.pk, name=row.name)
         emit(ProjectDeleted(actor=actor.name, project_id=row.pk, project=row.name))
     try:
@@ -136,8 +134,6 @@ def _owner(actor: Actor) -> User:
 
 
 def _limit(wanted: int | None, actor: Actor) -> int:
-    if not wanted or not actor.is_sysadmin:
+    if not wanted or not allowed(actor, "project", "create"):
         return int(configuration.get("storage_per_project"))
-    if wanted != Quota.UNLIMITED and not 0 < wanted <= STORAGE_MOST:
-        raise errors.BadRequest("storage_limit is a number of bytes up to 1024 TiB, or -1 for no limit")
-    return wanted
+    return quotas.checked(wanted)

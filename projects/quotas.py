@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from django.db import connection
+from django.db import connection, transaction
 
 from core import errors
+from core.events import emit
 from core.postgres.prepared import Statement
 from projects import finders
+from projects.events import QuotaUpdated
 from projects.models import Artifact, Project, Quota
+from rbac.access import Actor
+
+STORAGE = "storage"
+"""The one resource that is limited."""
+STORAGE_MOST = 1024 * 2**40
+"""The largest limit there is, in bytes; Harbor's."""
 
 # What counts: configurations, layers and the manifests themselves. A blob counts once per project.
 _USED = """
@@ -68,6 +76,33 @@ def refund(*, project: Project, artifacts: Sequence[int]) -> None:
     _save(quota, max(0, quota.used - _own_bytes(project, list(artifacts))))
 
 
+def change(*, quota: Quota, hard: Mapping[str, int], actor: Actor) -> None:
+    """Give a project another limit, also one below what it uses already: then nothing more fits.
+
+    `hard` is Harbor's resource list, `{"storage": bytes}`. BadRequest when it names something else or a limit
+    that cannot be, NotFound when the project was deleted meanwhile.
+    """
+    limit = _limit_in(hard)
+    with transaction.atomic():
+        rows = Quota.objects.live().select_for_update(of=("self",)).select_related("project")
+        row: Quota | None = rows.filter(pk=quota.pk).first()
+        if row is None:
+            raise errors.NotFound(f"quota {quota.pk} not found")
+        row.hard = limit
+        row.save(update_fields=["hard", "updated"])
+        emit(QuotaUpdated(actor=actor.name, project_id=row.project_id, project=row.project.name, hard=limit))
+
+
+def checked(limit: int) -> int:
+    """A storage limit that can be: -1 for none, or a number of bytes. BadRequest for others."""
+    if limit != Quota.UNLIMITED and not 0 < limit <= STORAGE_MOST:
+        raise errors.BadRequest(
+            f"invalid value for resource {STORAGE}: it is a number of bytes from 1 to {STORAGE_MOST} (1024 TiB), "
+            "or -1 for no limit"
+        )
+    return limit
+
+
 def recount(*, project: Project) -> int:
     """Set the kept number to what the query says, and return it, in bytes."""
     quota = _locked(project)
@@ -97,6 +132,15 @@ def human(size: int) -> str:
             return f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
+
+
+def _limit_in(hard: Mapping[str, int]) -> int:
+    for resource in hard:
+        if resource != STORAGE:
+            raise errors.BadRequest(f"resource {resource[:100]} not support: only {STORAGE} has a limit")
+    if STORAGE not in hard:
+        raise errors.BadRequest(f"resource {STORAGE} not found")
+    return checked(hard[STORAGE])
 
 
 def _own_bytes(project: Project, artifacts: list[int]) -> int:

@@ -37,15 +37,15 @@ class HasPermission(BasePermission):
         if EVERYBODY in (resource, verb):
             return True
         if SIGNED_IN in (resource, verb):
-            return _or_refuse(request, bool(request.user.is_authenticated))
+            return or_refuse(request, bool(request.user.is_authenticated))
         if resource is None or verb is None:
-            return _or_refuse(request, False)
+            return or_refuse(request, False)
         project = view.get_project() if hasattr(view, "get_project") else None
         question = allowed_for_tags if getattr(view, "honours_tag_scope", False) else allowed
-        return _or_refuse(request, question(cast(Actor, request.user), resource, verb, project))
+        return or_refuse(request, question(cast(Actor, request.user), resource, verb, project))
 
 
-def _or_refuse(request: Request, answer: bool) -> bool:
+def or_refuse(request: Request, answer: bool) -> bool:
     """401 for the anonymous, 403 for the signed in, as Harbor."""
     if not answer and not request.user.is_authenticated:
         raise errors.Unauthenticated

@@ -86,7 +86,8 @@ class HarborQuery(BaseFilterBackend):
                 queryset = queryset.filter(as_q(queryset.model, target, key, condition))
             elif target is not None:
                 queryset = target(view, queryset, condition)
-        return queryset.order_by(*_order(request.query_params.get("sort", ""), fields, view.default_sort))
+        sortable = fields | {normalised(key): target for key, target in view.sort_fields.items()}
+        return queryset.order_by(*_order(request.query_params.get("sort", ""), sortable, view.default_sort))
 
 
 # --- the grammar -----------------------------------------------------------------------------------------

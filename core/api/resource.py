@@ -29,6 +29,8 @@ class Resource(GenericViewSet[Any]):
     verbs: ClassVar[Mapping[str, str]] = {}
     filter_fields: ClassVar[Mapping[str, str | Filter]] = {}
     """What `q` and `sort` may name: Harbor's name → our field. Nothing else can be reached."""
+    sort_fields: ClassVar[Mapping[str, str]] = {}
+    """What `sort` may name besides, and `q` may not."""
     default_sort: ClassVar[tuple[str, ...]] = ("pk",)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
+from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core import errors
 from core.api import json
-from core.api.query import Condition, Exact, as_q
+from core.api.query import AllOf, Condition, Exact, as_q
 from projects import artifacts
+from projects.api import labels as labels_api
 from projects.api import tags as tags_api
-from projects.api.parents import InProject
-from projects.models import Accessory, Artifact, Reference, Tag
+from projects.api.parents import NUMBER, InProject
+from projects.models import Accessory, Artifact, ArtifactLabel, Label, Reference, Tag
 
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
@@ -44,6 +46,7 @@ def as_json(artifact: Artifact) -> dict[str, Any]:
     # Harbor writes null, not nothing, when there is none.
     document["tags"] = [tags_api.as_json(tag) for tag in known.get("my_tags", ())] or None
     document["accessories"] = known.get("my_accessories") or None
+    document["labels"] = [labels_api.as_json(label) for label in known.get("my_labels", ())] or None
     return document
 
 
@@ -56,6 +59,16 @@ def _with_tags(view: Artifacts, rows: QuerySet[Artifact], condition: Condition) 
         case Exact("nil"):
             return rows.filter(~Exists(tags))
     return rows.filter(Exists(tags.filter(as_q(Tag, "name", "tags", condition))))
+
+
+def _with_labels(view: Artifacts, rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
+    """`labels=(1 2)`: those that bear all of these labels, named by their ids."""
+    if not isinstance(condition, AllOf) or not all(NUMBER.fullmatch(value) for value in condition.values):
+        raise errors.BadRequest('the value of "labels" query can only be integer list with AND relationship, as (1 2)')
+    wanted = {int(value) for value in condition.values}
+    uses = ArtifactLabel.objects.filter(artifact__repository=view.get_repository(), label__in=view.labels())
+    bearing = uses.filter(label__in=wanted).values("artifact").annotate(number=Count("pk"))
+    return rows.filter(pk__in=bearing.filter(number=len(wanted)).values("artifact"))
 
 
 class Artifacts(InProject):
@@ -74,6 +87,7 @@ class Artifacts(InProject):
         "push_time": "pushed",
         "pull_time": "pulled",
         "tags": _with_tags,
+        "labels": _with_labels,
     }
     default_sort = ("-pushed", "-pk")
 
@@ -94,11 +108,17 @@ class Artifacts(InProject):
         repository = self.get_repository()
         return self.reach.tags(Tag.objects.live().filter(repository=repository), repository)
 
+    def labels(self) -> QuerySet[Label]:
+        """The labels that the caller may see on artifacts: none for who is limited to some tags."""
+        return Label.objects.none() if self.reach.is_limited else Label.objects.all()
+
     def _completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
         """Give each row what its JSON shows besides its columns, in a fixed number of queries."""
         _add_references(rows)
         if self.asked("with_tag", default=True):
             prefetch_related_objects(rows, Prefetch("tags", self.tags().order_by("-pushed", "-pk"), to_attr="my_tags"))
+        if self.asked("with_label"):
+            prefetch_related_objects(rows, Prefetch("labels", self.labels().order_by("pk"), to_attr="my_labels"))
         if self.asked("with_accessory"):
             _add_accessories(rows)
         return rows

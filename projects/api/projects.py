@@ -16,6 +16,7 @@ from core.api.query import Condition, Exact, Fuzzy
 from core.api.resource import Resource
 from projects import projects, reach
 from projects.api.parents import InProject
+from projects.api.quotas import amounts
 from projects.models import Member, Project, Quota, Repository
 from projects.models.project import ProjectQuerySet
 from rbac.access import Actor, allowed
@@ -164,8 +165,7 @@ class OneProject(InProject):
             by_role = dict(project.members.order_by().values_list("role").annotate(Count("pk")))
             body |= {key: by_role[int(role)] for role, key in _COUNTS.items() if int(role) in by_role}
         if allowed(self.actor, "quota", "read", project):
-            quota = Quota.objects.filter(project=project).first() or Quota(project=project)
-            body["quota"] = {"hard": {"storage": quota.hard}, "used": {"storage": quota.used}}
+            body["quota"] = amounts(Quota.objects.filter(project=project).first() or Quota(project=project))
         return Response(body)
 
 

@@ -1,4 +1,4 @@
-"""/projects and below, /repositories, /robots; the longest paths first, for repository names hold slashes."""
+"""/projects and below, and what spans projects; the longest paths first, for repository names hold slashes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.artifacts import Accessories, Artifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
+from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
 from projects.api.permissions import CurrentPermissions
 from projects.api.projects import OneProject, Projects
+from projects.api.quotas import Quotas
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
+from projects.api.statistics import Statistics
 from projects.api.tags import Tags
 
 register_converter(RepositoryConverter, "repository")
@@ -38,6 +41,11 @@ urlpatterns = [
     path("audit-logs", AuditLogs.as_view({"get": "older"})),
     path("auditlog-exts", AuditLogs.as_view({"get": "list"})),
     path("auditlog-exts/events", AuditLogs.as_view({"get": "event_types"})),
+    path("quotas", Quotas.as_view({"get": "list"})),
+    path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
+    path("statistics", Statistics.as_view({"get": "retrieve"})),
+    path("labels", Labels.as_view({"get": "list", "post": "create"})),
+    path("labels/<int:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(
@@ -48,6 +56,8 @@ urlpatterns = [
     path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
     path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),
     path(f"{_ARTIFACT}/tags", Tags.as_view({"get": "list", "post": "create"})),
+    path(f"{_ARTIFACT}/labels/<int:label_id>", ArtifactLabels.as_view({"delete": "destroy"})),
+    path(f"{_ARTIFACT}/labels", ArtifactLabels.as_view({"post": "create"})),
     path(f"{_ARTIFACT}/accessories", Accessories.as_view({"get": "list"})),
     path(_ARTIFACT, Artifacts.as_view({"get": "retrieve", "delete": "destroy"})),
     path(_ARTIFACTS, Artifacts.as_view({"get": "list"})),

@@ -3,6 +3,7 @@
 from projects.models.artifact import Accessory, Artifact
 from projects.models.audit_log import AuditLog
 from projects.models.blob import Blob, RepositoryBlob
+from projects.models.label import ArtifactLabel, Label
 from projects.models.manifest import Manifest
 from projects.models.member import Member
 from projects.models.project import Project
@@ -15,8 +16,10 @@ from projects.models.tag import Tag
 __all__ = [
     "Accessory",
     "Artifact",
+    "ArtifactLabel",
     "AuditLog",
     "Blob",
+    "Label",
     "Manifest",
     "Member",
     "Project",

@@ -72,6 +72,11 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/audit-logs", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/auditlog-exts", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/auditlog-exts/events", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/quotas", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/labels?scope=g", None, (200, 200, 200, 200, 200, 401)),
+    ("post", "/labels", {"name": "new", "scope": "g"}, (403, 403, 403, 403, 201, 401)),
+    ("post", "/projects/team/repositories/app/artifacts/v1/labels", {"id": 999999}, (404, 404, 403, 403, 404, 401)),
+    ("get", "/statistics", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/systeminfo", None, (200, 200, 200, 200, 200, 200)),
     ("get", "/ping", None, (200, 200, 200, 200, 200, 200)),
 ]  # fmt: skip
@@ -104,7 +109,7 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
     covered = {view.cls.resource for _, view in api_routes()}
     assert covered == {
         *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot"),
-        *("log", "audit-log"),
+        *("log", "audit-log", "quota", "label", "artifact-label"),
     }
 
 

@@ -1,18 +1,20 @@
-"""What happens when several people change projects at the same moment: real threads, real transactions."""
+"""Several people change projects, or what is in them, at the same moment: real threads, real transactions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
-from projects.models import Member, Project
+from projects import labels
+from projects.models import ArtifactLabel, Label, Member, Project
 from rbac.models import Robot, User
 from tests.rest import Api
-from tests.rows import make_project, make_user
+from tests.rows import make_artifact, make_project, make_repository, make_story, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,6 +67,35 @@ def test_nobody_gets_into_a_project_that_is_being_deleted() -> None:
         assert project.deleted is not None
         assert not project.members.exists()
         assert not Robot.objects.filter(project_id=project.pk).exists()
+
+
+def test_who_labels_while_the_label_goes_hears_that_it_is_gone() -> None:
+    """Alice's deletion has the label's row; Bob's request waits for it instead of failing at its commit."""
+    story = make_story()
+    make_artifact(make_repository(story.team, "app"), "v1")
+    label = Label.objects.create(name="ready", project=story.team)
+    url = "/projects/team/repositories/app/artifacts/v1/labels"
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            labels.delete(label=Label.objects.get(), actor=story.alice)
+            heard = pool.submit(at_once, lambda: Api(story.bob).post(url, {"id": label.pk}))
+            _wait_until_somebody_waits()
+        assert heard.result(30) == [404]
+    assert not ArtifactLabel.objects.exists()
+
+
+def _wait_until_somebody_waits() -> None:
+    """Until another connection to this database waits for a lock."""
+    for _ in range(600):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone()[0]:
+                return
+        Event().wait(0.05)
+    raise AssertionError("nobody waited for a lock")
 
 
 def _delete_and_join(owner: User, name: str) -> list[Callable[[], Any]]:
