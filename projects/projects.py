@@ -19,9 +19,6 @@ from rbac.access import Actor, allowed
 from rbac.models import User
 from rbac.roles import Role
 
-# Harbor's limit for a quota.
-STORAGE_MOST = 1024 * 2**40
-
 
 def create(
     *, name: str, public: bool = False, metadata: Mapping[str, str], storage_limit: int | None, actor: Actor
@@ -138,6 +135,6 @@ def _owner(actor: Actor) -> User:
 def _limit(wanted: int | None, actor: Actor) -> int:
     if not wanted or not actor.is_sysadmin:
         return int(configuration.get("storage_per_project"))
-    if wanted != Quota.UNLIMITED and not 0 < wanted <= STORAGE_MOST:
+    if wanted != Quota.UNLIMITED and not 0 < wanted <= configuration.STORAGE_MOST:
         raise errors.BadRequest("storage_limit is a number of bytes up to 1024 TiB, or -1 for no limit")
     return wanted

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from django.db import connection
 
-from core import errors
+from core import configuration, errors
 from core.postgres.prepared import Statement
 from projects import finders
 from projects.models import Artifact, Project, Quota
@@ -45,7 +45,7 @@ def charge(*, project: Project, artifact: Artifact) -> None:
     """
     quota = _locked(project)
     added = _own_bytes(project, [artifact.pk])
-    if quota.hard != Quota.UNLIMITED and added and quota.used + added > quota.hard:
+    if _is_limited(quota) and added and quota.used + added > quota.hard:
         raise errors.QuotaExceeded(
             f"adding {human(added)} of storage resource, which when updated to current usage of {human(quota.used)} "
             f"will exceed the configured upper limit of {human(quota.hard)}."
@@ -86,7 +86,7 @@ def usage(*, project: Project) -> int:
 def is_spent(*, project: Project) -> bool:
     """Whether nothing more fits, so that an upload need not even start."""
     quota = getattr(project, "quota", None)
-    return quota is not None and quota.hard != Quota.UNLIMITED and quota.used >= quota.hard
+    return quota is not None and _is_limited(quota) and quota.used >= quota.hard
 
 
 def human(size: int) -> str:
@@ -103,6 +103,10 @@ def _own_bytes(project: Project, artifacts: list[int]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_OWN, {"project": project.pk, "artifacts": artifacts})
         return int(cursor.fetchone()[0])
+
+
+def _is_limited(quota: Quota) -> bool:
+    return quota.hard != Quota.UNLIMITED and bool(configuration.get("quota_per_project_enable"))
 
 
 def _locked(project: Project) -> Quota:
