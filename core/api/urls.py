@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from core.api.configurations import Configurations, InternalConfiguration
+from core.api.cve_allowlist import SystemCveAllowlist
 from core.api.systeminfo import Certificate, SystemInfo, Volumes
 from core.api.views import Health, Ping
 
@@ -16,4 +17,5 @@ urlpatterns = [
     path("systeminfo", SystemInfo.as_view({"get": "retrieve"})),
     path("systeminfo/volumes", Volumes.as_view({"get": "retrieve"})),
     path("systeminfo/getcert", Certificate.as_view({"get": "retrieve"})),
+    path("system/CVEAllowlist", SystemCveAllowlist.as_view({"get": "retrieve", "put": "update"})),
 ]
