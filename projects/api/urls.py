@@ -1,4 +1,4 @@
-"""/projects and below, /repositories, /robots; the longest paths first, for repository names hold slashes."""
+"""/projects and below, /repositories, /robots, /permissions; longest paths first: repository names hold slashes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.artifacts import Accessories, Artifacts
 from projects.api.members import Members
-from projects.api.permissions import CurrentPermissions
+from projects.api.permissions import CurrentPermissions, Permissions
 from projects.api.projects import OneProject, Projects
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
@@ -32,6 +32,7 @@ urlpatterns = [
         f"{_PROJECT}/members/<int:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("permissions", Permissions.as_view({"get": "list"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(
