@@ -255,8 +255,11 @@ def change(*, actor: str = SYSTEM, **values: Any) -> None:
         before = shown()
         changed = tuple(key for key in ITEMS if key in values and values[key] != before[key])
         _check_together({**before, **values})
-        for key in changed:
-            Setting.objects.update_or_create(key=key, defaults={"value": values[key]})
+        # What was said holds, also where it is the default, which may be another one tomorrow.
+        rows = [Setting(key=key, value=value) for key, value in values.items()]
+        Setting.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["key"], update_fields=["value", "updated"]
+        )
         if changed:
             emit(ConfigurationChanged(actor=actor, keys=changed))
     forget()

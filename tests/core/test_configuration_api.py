@@ -212,6 +212,12 @@ def test_no_token_outlives_a_setting_that_was_lowered(story: Story, monkeypatch:
     assert value(story, "token_expiration") == 3
 
 
+def test_what_was_said_holds_when_the_default_changes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(story, token_expiration=5)
+    monkeypatch.setitem(configuration.ITEMS, "token_expiration", configuration.Whole(30, most=30))
+    assert value(story, "token_expiration") == 5
+
+
 def test_a_session_lives_as_long_as_configured(story: Story) -> None:
     put(story, session_timeout=7)
     browser = APIClient()
