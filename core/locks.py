@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from django.db import Error, connections
+from django.db import Error, connection, connections
 
 
 @contextmanager
@@ -15,9 +15,9 @@ def sole(name: str) -> Iterator[bool]:
     The lock lives on a connection of its own and ends with it, so a killed process leaves none behind, and the
     work inside may commit as it likes.
     """
-    connection = connections["default"].copy()
+    own = connections["default"].copy()
     try:
-        with connection.cursor() as cursor:
+        with own.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
             is_mine = bool(cursor.fetchone()[0])
             try:
@@ -27,4 +27,10 @@ def sole(name: str) -> Iterator[bool]:
                 with suppress(Error):
                     cursor.execute("SELECT pg_advisory_unlock_all()")
     finally:
-        connection.close()
+        own.close()
+
+
+def wait_in_transaction(name: str) -> None:
+    """Wait until no other transaction holds this name; it is ours until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [name])

@@ -1,4 +1,4 @@
-"""What the platform itself remembers: the outbox of events, and its configuration."""
+"""What the platform itself remembers: the outbox of events, its configuration, and CVEs that it need not mind."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ class Setting(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class CveAllowlist(models.Model):
+    """CVEs that no vulnerability policy minds. One row: the system's list."""
+
+    cve_ids = models.JSONField(default=list)
+    expires = models.DateTimeField(null=True)
+    """None: never."""
+    created = models.DateTimeField(null=True)
+    updated = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{len(self.cve_ids)} CVEs"

@@ -6,11 +6,14 @@ from typing import Any
 
 from django.contrib.sessions.backends import cached_db
 
-from core import clock
+from core import clock, configuration
 
 
 class SessionStore(cached_db.SessionStore):
-    """Django's, which would ask each replica's own clock."""
+    """Django's, which would ask each replica's own clock, and a setting instead of the configuration."""
+
+    def get_session_cookie_age(self) -> int:
+        return int(configuration.get("session_timeout")) * 60
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         return int(super().get_expiry_age(**{"modification": clock.now(), **kwargs}))

@@ -45,6 +45,8 @@ if _external.scheme not in ("http", "https") or not _external.hostname or _exter
     )
 EXTERNAL_HOST = _external.netloc
 SECURE = _external.scheme == "https"
+# `make trial-tls` makes it; people may fetch it to trust us.
+CA_CERTIFICATE = VAR / "trial-tls" / "ca.crt"
 
 # nginx is the only way in and passes the client's Host on; what links we make comes from EXTERNAL_URL.
 ALLOWED_HOSTS = ["*"]
@@ -147,7 +149,6 @@ CACHES = {
 SESSION_ENGINE = "core.sessions"
 SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
 SESSION_COOKIE_NAME = "sid"
-SESSION_COOKIE_AGE = 60 * 60
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

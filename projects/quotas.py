@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from django.db import connection, transaction
 
-from core import errors
+from core import configuration, errors
 from core.events import emit
 from core.postgres.prepared import Statement
 from projects import finders
@@ -16,8 +16,6 @@ from rbac.access import Actor
 
 STORAGE = "storage"
 """The one resource that is limited."""
-STORAGE_MOST = 1024 * 2**40
-"""The largest limit there is, in bytes; Harbor's."""
 
 # What counts: configurations, layers and the manifests themselves. A blob counts once per project.
 _USED = """
@@ -53,7 +51,7 @@ def charge(*, project: Project, artifact: Artifact) -> None:
     """
     quota = _locked(project)
     added = _own_bytes(project, [artifact.pk])
-    if quota.hard != Quota.UNLIMITED and added and quota.used + added > quota.hard:
+    if _is_limited(quota) and added and quota.used + added > quota.hard:
         raise errors.QuotaExceeded(
             f"adding {human(added)} of storage resource, which when updated to current usage of {human(quota.used)} "
             f"will exceed the configured upper limit of {human(quota.hard)}."
@@ -95,10 +93,10 @@ def change(*, quota: Quota, hard: Mapping[str, int], actor: Actor) -> None:
 
 def checked(limit: int) -> int:
     """A storage limit that can be: -1 for none, or a number of bytes. BadRequest for others."""
-    if limit != Quota.UNLIMITED and not 0 < limit <= STORAGE_MOST:
+    if limit != Quota.UNLIMITED and not 0 < limit <= configuration.STORAGE_MOST:
         raise errors.BadRequest(
-            f"invalid value for resource {STORAGE}: it is a number of bytes from 1 to {STORAGE_MOST} (1024 TiB), "
-            "or -1 for no limit"
+            f"invalid value for resource {STORAGE}: it is a number of bytes from 1 to {configuration.STORAGE_MOST} "
+            "(1024 TiB), or -1 for no limit"
         )
     return limit
 
@@ -121,7 +119,7 @@ def usage(*, project: Project) -> int:
 def is_spent(*, project: Project) -> bool:
     """Whether nothing more fits, so that an upload need not even start."""
     quota = getattr(project, "quota", None)
-    return quota is not None and quota.hard != Quota.UNLIMITED and quota.used >= quota.hard
+    return quota is not None and _is_limited(quota) and quota.used >= quota.hard
 
 
 def human(size: int) -> str:
@@ -147,6 +145,10 @@ def _own_bytes(project: Project, artifacts: list[int]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_OWN, {"project": project.pk, "artifacts": artifacts})
         return int(cursor.fetchone()[0])
+
+
+def _is_limited(quota: Quota) -> bool:
+    return quota.hard != Quota.UNLIMITED and bool(configuration.get("quota_per_project_enable"))
 
 
 def _locked(project: Project) -> Quota:

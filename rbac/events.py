@@ -9,7 +9,7 @@ from core.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class AccountEvent(Event):
-    """Something that happened to a user or robot."""
+    """Something that happened to a user, a group or a robot."""
 
     account: str
     detail: str = ""
@@ -64,6 +64,27 @@ class UserSignedOut(AccountEvent):
     topic = "LOGOUT_USER"
     operation = "logout"
     resource_type = "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCreated(AccountEvent):
+    topic = "CREATE_GROUP"
+    operation = "create"
+    resource_type = "group"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupUpdated(AccountEvent):
+    topic = "UPDATE_GROUP"
+    operation = "update"
+    resource_type = "group"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDeleted(AccountEvent):
+    topic = "DELETE_GROUP"
+    operation = "delete"
+    resource_type = "group"
 
 
 @dataclass(frozen=True, kw_only=True)

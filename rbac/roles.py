@@ -180,7 +180,12 @@ def tag_scope_grants(resource: str, action: str) -> bool:
 
 def robot_may_have(kind: str, resource: str, action: str) -> bool:
     """Whether a robot may be given this; kind is `system` or `project`."""
-    return action in (SYSTEM if kind == "system" else ROBOT).get(resource, "").split()
+    return action in _literal_of(kind).get(resource, "").split()
+
+
+def robot_permissions(kind: str) -> list[tuple[str, str]]:
+    """Every resource and action that a robot may be given; kind is `system` or `project`."""
+    return [(resource, action) for resource, actions in _literal_of(kind).items() for action in actions.split()]
 
 
 def project_permissions() -> list[tuple[str, str]]:
@@ -189,3 +194,7 @@ def project_permissions() -> list[tuple[str, str]]:
     for resource, by_role in GRANTS.items():
         found.update((resource, action) for actions in by_role.values() for action in actions.split())
     return sorted(found)
+
+
+def _literal_of(kind: str) -> dict[str, str]:
+    return SYSTEM if kind == "system" else ROBOT

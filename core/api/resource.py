@@ -32,13 +32,15 @@ class Resource(GenericViewSet[Any]):
     sort_fields: ClassVar[Mapping[str, str]] = {}
     """What `sort` may name besides, and `q` may not."""
     default_sort: ClassVar[tuple[str, ...]] = ("pk",)
+    changes_in_read_only_mode: ClassVar[bool] = False
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         method = request.method or ""
         if method.lower() not in self.action_map:
             # Before anybody asks who is calling, as in Harbor.
             raise drf.MethodNotAllowed(method, detail="method not allowed")
-        if method not in SAFE_METHODS and configuration.get("read_only"):
+        is_change = method not in SAFE_METHODS and not self.changes_in_read_only_mode
+        if is_change and configuration.get("read_only"):
             raise errors.ReadOnly
         super().initial(request, *args, **kwargs)
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from core.api.views import Health, Ping, SystemInfo
+from core.api.configurations import Configurations, InternalConfiguration
+from core.api.cve_allowlist import SystemCveAllowlist
+from core.api.systeminfo import Certificate, SystemInfo, Volumes
+from core.api.views import Health, Ping
 
 urlpatterns = [
     path("ping", Ping.as_view()),
     path("health", Health.as_view()),
-    path("systeminfo", SystemInfo.as_view()),
+    path("internalconfig", InternalConfiguration.as_view({"get": "retrieve"})),
+    path("configurations", Configurations.as_view({"get": "retrieve", "put": "update"})),
+    path("systeminfo", SystemInfo.as_view({"get": "retrieve"})),
+    path("systeminfo/volumes", Volumes.as_view({"get": "retrieve"})),
+    path("systeminfo/getcert", Certificate.as_view({"get": "retrieve"})),
+    path("system/CVEAllowlist", SystemCveAllowlist.as_view({"get": "retrieve", "put": "update"})),
 ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -76,6 +77,18 @@ def try_out() -> None:
     _write(path, b"May this be written, read and removed?")
     _read(path)
     _remove_file(path)
+
+
+def disk() -> tuple[int, int]:
+    """Bytes in all and bytes free on the disk of the store; NotFound where it is a bucket."""
+    if not _store().has_folders:
+        raise errors.NotFound("the blobs lie in a bucket, which has no volume")
+    try:
+        with _answering():
+            space = shutil.disk_usage(fsspec.core.url_to_fs(settings.STORE_URL)[1])
+    except FileNotFoundError as error:
+        raise _unavailable(error) from error
+    return space.total, space.free
 
 
 def uploads_are_multipart() -> bool:

@@ -1,19 +1,36 @@
-"""/users/current/permissions, as in Harbor: what the caller may do in a project, so that clients show no more."""
+"""/permissions and /users/current/permissions, as in Harbor, so that clients offer no more than there is."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core import errors
 from core.api.resource import Resource
-from projects.models import Project
+from projects.models import Member, Project
+from rbac import roles
 from rbac.access import permissions_in
 from rbac.authentication import actor_of
+from rbac.models import User
 from rbac.permissions import SIGNED_IN
 
 _SCOPE = re.compile(r"/project/(?P<id>[0-9]{1,18})")
+
+
+class Permissions(Resource):
+    """What robots may be given, for who makes robots: system admins, and project admins for their projects'."""
+
+    resource = SIGNED_IN
+
+    def list(self, request: Request) -> Response:
+        actor = actor_of(request)
+        if not actor.is_sysadmin and not (isinstance(actor, User) and _administers_a_project(actor)):
+            raise errors.Forbidden
+        system = roles.robot_permissions("system") if actor.is_sysadmin else []
+        return Response({"system": _as_json(system), "project": _as_json(roles.robot_permissions("project"))})
 
 
 class CurrentPermissions(Resource):
@@ -36,3 +53,11 @@ class CurrentPermissions(Resource):
                 for resource, action in permissions_in(actor_of(request), project)
             ]
         )
+
+
+def _administers_a_project(user: User) -> bool:
+    return Member.objects.of(user).filter(role=roles.Role.PROJECT_ADMIN).exists()
+
+
+def _as_json(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"resource": resource, "action": action} for resource, action in pairs]

@@ -10,7 +10,7 @@ from projects.api.artifacts import Accessories, Artifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
 from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
-from projects.api.permissions import CurrentPermissions
+from projects.api.permissions import CurrentPermissions, Permissions
 from projects.api.projects import OneProject, Projects
 from projects.api.quotas import Quotas
 from projects.api.repositories import AllRepositories, Repositories
@@ -46,6 +46,7 @@ urlpatterns = [
     path("statistics", Statistics.as_view({"get": "retrieve"})),
     path("labels", Labels.as_view({"get": "list", "post": "create"})),
     path("labels/<int:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path("permissions", Permissions.as_view({"get": "list"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(

@@ -20,7 +20,10 @@ class Group(models.Model):
     updated = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["name", "kind", "ldap_dn"], name="group_is_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["name", "kind", "ldap_dn"], name="group_is_unique"),
+            models.UniqueConstraint(fields=["ldap_dn"], condition=~models.Q(ldap_dn=""), name="group_dn_once"),
+        ]
 
     def __str__(self) -> str:
         return self.name

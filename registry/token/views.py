@@ -7,7 +7,7 @@ import json
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from core import clock, errors
+from core import clock, configuration, errors
 from core.api.client_address import client_address
 from core.api.exceptions import render
 from core.store import signing
@@ -43,11 +43,12 @@ def _token(request: HttpRequest) -> HttpResponse:
     if len(scopes) > MOST_SCOPES:
         raise errors.BadRequest(f"At most {MOST_SCOPES} scopes can be asked for at once.")
     actor = _who(request)
-    signed = _sign(actor, grant(actor, scopes))
+    lifetime = int(configuration.get("token_expiration")) * 60
+    signed = _sign(actor, grant(actor, scopes), lifetime)
     body = {
         "token": signed,
         "access_token": signed,
-        "expires_in": settings.TOKEN_LIFETIME,
+        "expires_in": lifetime,
         "issued_at": clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     # JsonResponse would take its time for dates and the like, of which there are none.
@@ -64,7 +65,7 @@ def _who(request: HttpRequest) -> Actor:
     return credentials.authenticate(name=pair[0], secret=pair[1], address=client_address(request))
 
 
-def _sign(actor: Actor, grants: Grants) -> str:
+def _sign(actor: Actor, grants: Grants, lifetime: int) -> str:
     kind = "anonymous" if isinstance(actor, Anonymous) else "robot" if isinstance(actor, Robot) else "user"
     claims = {
         "kind": kind,
@@ -76,6 +77,6 @@ def _sign(actor: Actor, grants: Grants) -> str:
     return signing.sign(
         subject="" if kind == "anonymous" else actor.name,
         access=grants.access,
-        lifetime=settings.TOKEN_LIFETIME,
+        lifetime=lifetime,
         claims=claims,
     )

@@ -47,7 +47,7 @@ def test_the_audit_log_knows_who_asked_from_where(team: Project, alice: User) ->
     place = factories.repository(team, f"short{factories.number()}")
     image = make_image()
     factories.push(place, alice, "v1", image)
-    token = _sign(alice, grant(alice, parse_scopes([f"repository:{place.name}:pull,push"])))
+    token = _sign(alice, grant(alice, parse_scopes([f"repository:{place.name}:pull,push"])), 300)
     headers = {"Authorization": f"Bearer {token}", "X-Real-IP": "192.0.2.7", "X-Request-Id": "push-1"}
     path = f"/v2/{place.name}/manifests/v2"
     answer = Client().put(path, image.manifest, content_type=OCI_MANIFEST, headers=headers)

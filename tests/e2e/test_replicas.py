@@ -211,6 +211,22 @@ def test_a_setting_changed_by_another_process_holds_everywhere(replicas: Platfor
         _wait(partial(says, name, False))
 
 
+def test_what_an_admin_configures_at_one_core_holds_at_all(replicas: Platform) -> None:
+    def says(name: str, wanted: str) -> bool:
+        return bool(at(replicas, name).call("GET", "/api/v2.0/systeminfo").json()["banner_message"] == wanted)
+
+    for one, words in zip(CORES, ("", "Closed on Friday", ""), strict=True):
+        changed = at(replicas, one).session.put(
+            f"{at(replicas, one).url}/api/v2.0/configurations",
+            json={"banner_message": words},
+            auth=replicas.admin,
+            timeout=30,
+        )
+        assert changed.status_code == 200, changed.text
+        for name in CORES:
+            _wait(partial(says, name, words))
+
+
 def test_of_twenty_bells_two_workers_make_one_run(replicas: Platform) -> None:
     name = "projects.housekeeping.make_audit_partitions"
     before = _handled(replicas), _runs(replicas, name)

@@ -273,6 +273,18 @@ def test_a_push_over_the_quota_is_refused_and_leaves_nothing(alice: User) -> Non
     assert Quota.objects.get(project=project).used == quotas.usage(project=project)
 
 
+def test_where_quotas_are_switched_off_a_push_over_one_is_counted_only(alice: User) -> None:
+    project = factories.project("small", alice, hard=100)
+    place = factories.repository(project, f"q{factories.number()}")
+    configuration.change(quota_per_project_enable=False)
+    factories.push(place, alice, "large", make_image(b"x" * 3000))
+    used = Quota.objects.get(project=project).used
+    assert used == quotas.usage(project=project) > 3000
+    configuration.change(quota_per_project_enable=True)
+    with pytest.raises(errors.QuotaExceeded):
+        factories.push(place, alice, "more", make_image(b"y" * 3000))
+
+
 def test_deleting_an_image_with_two_accessories_takes_back_what_they_share_once(app: Repository, alice: User) -> None:
     image, shared = make_image(), os.urandom(500)
     subject = factories.push(app, alice, "v1", image)

@@ -72,7 +72,7 @@ def test_scopes(parameters: list[str], expected: list[Any]) -> None:
 
 
 def token_for(actor: Any, *scopes: str) -> str:
-    return _sign(actor, grant(actor, parse_scopes(scopes)))
+    return _sign(actor, grant(actor, parse_scopes(scopes)), 300)
 
 
 @pytest.mark.django_db
