@@ -20,7 +20,9 @@ watch() {
     done
 }
 
-# The watcher is this process's child, and this process becomes the program.
+# The watcher is this process's child, and this process becomes the program. What it may read is looked at before it
+# starts: a change in between is told.
 program=$$
-watch "$(state)" &
+before=$(state)
+watch "$before" &
 exec "$@"

@@ -53,11 +53,7 @@ _PROJECT = "/projects/{project_name_or_id}"
 NOT_YET = {
     "DELETE /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "DELETE /projects/{project_name_or_id}/metadatas/{meta_name}",
-    "DELETE /usergroups/{group_id}",
-    "GET /configurations",
     "GET /icons/{digest}",
-    "GET /internalconfig",
-    "GET /permissions",
     "GET /projects/{project_name_or_id}/artifacts",
     "GET /projects/{project_name_or_id}/immutabletagrules",
     "GET /projects/{project_name_or_id}/metadatas/",
@@ -67,22 +63,12 @@ NOT_YET = {
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/vulnerabilities",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/{addition}",
     "GET /search",
-    "GET /system/CVEAllowlist",
-    "GET /systeminfo/getcert",
-    "GET /systeminfo/volumes",
-    "GET /usergroups",
-    "GET /usergroups/search",
-    "GET /usergroups/{group_id}",
     "POST /projects/{project_name_or_id}/immutabletagrules",
     "POST /projects/{project_name_or_id}/metadatas/",
     "POST /projects/{project_name}/repositories/{repository_name}/artifacts",
-    "POST /usergroups",
-    "PUT /configurations",
     "PUT /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "PUT /projects/{project_name_or_id}/metadatas/{meta_name}",
     "PUT /projects/{project_name_or_id}/scanner",
-    "PUT /system/CVEAllowlist",
-    "PUT /usergroups/{group_id}",
     "PUT /users/{user_id}/cli_secret",
 }
 """Operations of these tags without a view. It can only shrink: a routed one that stands here fails."""
@@ -102,6 +88,12 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
 """Answers that the description leaves out, each with what it means and why clients can expect it."""
+
+ANSWERED_TO_NOBODY_HERE = {
+    "GET /internalconfig": "it is for Harbor's own services, which have a secret between them; there are none here",
+    "GET /systeminfo/getcert": "the authority of a trial certificate is the platform's that has one",
+}
+"""Reads that nobody of these tests gets 200 for, each with why."""
 
 AMENDED: dict[str, dict[str, Any]] = {
     # Harbor writes null for these three lists when they are empty.
@@ -172,6 +164,11 @@ CHANGES: dict[str, Any] = {
     f"POST {_ARTIFACT}/labels": {"id": 0},
     f"DELETE {_ARTIFACT}/labels/{{label_id}}": None,
     "PUT /quotas/{id}": {"hard": {"storage": 1 << 30}},
+    "PUT /configurations": {"banner_message": "Maintenance on Sunday", "token_expiration": 3},
+    "POST /usergroups": {"group_name": "fresh", "group_type": 1, "ldap_group_dn": "cn=fresh,dc=example,dc=com"},
+    "PUT /usergroups/{group_id}": {"group_name": "renamed"},
+    "DELETE /usergroups/{group_id}": None,
+    "PUT /system/CVEAllowlist": {"items": [{"cve_id": "CVE-2026-1"}], "expires_at": 1900000000},
     "POST /robots": {
         "name": "fresh",
         "level": "system",
@@ -242,7 +239,8 @@ class Populated:
         team.metadata = {"severity": "high", "prevent_vul": "true", "auto_scan": "true"}
         team.save()
         rows.make_project("open", alice, public=True)
-        rows.add_member(team, rows.make_group(users=[story.bob]), Role.MAINTAINER)
+        crew = rows.make_group(users=[story.bob])
+        rows.add_member(team, crew, Role.MAINTAINER)
         rows.add_member(team, rows.make_user("luke"), Role.LIMITED_GUEST)
         rows.add_member(team, rows.make_user("tess"), Role.GUEST, tag_scope={"app": ["v*"]})
         app = rows.make_repository(team, "app", description="Our app")
@@ -263,6 +261,7 @@ class Populated:
             "user_id": alice.pk,
             "robot_id": robot.pk,
             "label_id": label.pk,
+            "group_id": crew.pk,
             "id": Quota.objects.get(project=team).pk,
         }
         # A project that holds anything cannot be deleted.
@@ -273,6 +272,7 @@ class Populated:
             "GET /labels": ["?scope=g", f"?scope=p&project_id={team.pk}", ""],
             "GET /users/current/permissions": [f"?scope=/project/{team.pk}&relative=true"],
             "GET /users/search": ["?username=a"],
+            "GET /usergroups/search": ["?groupname=crew"],
             "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
             f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false"],
             f"GET {_ARTIFACT}": ["?with_accessory=true"],
@@ -344,8 +344,8 @@ def test_whatever_is_read_keeps_the_contract(populated: Populated) -> None:
                 if answer.status_code == 200 and (schema := schema_of(operation, 200)):
                     possible |= contract.fields_of(schema)
                     seen |= set(contract.filled(schema, content(answer)))
-        if 200 not in statuses:
-            wrong.append(f"{operation} answers nobody: {statuses}")
+        if (200 in statuses) == (str(operation) in ANSWERED_TO_NOBODY_HERE):
+            wrong.append(f"{operation} answers: {statuses}")
         wrong += [f"{operation}: {status} is excused and never answered" for status in excused(operation) - statuses]
     print(f"\n{len(possible - seen)} of {len(possible)} fields were never filled: {', '.join(sorted(possible - seen))}")
     assert not wrong, "\n".join(wrong)

@@ -186,15 +186,18 @@ def test_every_setting_of_make_up_reaches_the_containers() -> None:
 
 # --- the watcher ---------------------------------------------------------------------------------------------
 def test_a_program_is_told_when_a_file_changed_and_not_before(tmp_path: Path) -> None:
-    folder, heard = tmp_path / "etc", tmp_path / "heard"
+    folder, heard, started = tmp_path / "etc", tmp_path / "heard", tmp_path / "started"
     folder.mkdir()
     (folder / "config").write_text("old")
-    program = f"trap 'echo told >> {heard}' HUP; while :; do sleep 0.1; done"
+    program = f"trap 'echo told >> {heard}' HUP; touch {started}; while :; do sleep 0.1; done"
     watcher = PROJECT / "deploy" / "compose" / "watch.sh"
     process = subprocess.Popen(
         ["/bin/sh", str(watcher), "HUP", str(folder), "localhost", "/bin/sh", "-c", program], start_new_session=True
     )
     try:
+        deadline = time.monotonic() + 60
+        while not started.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
         # Two looks without a change, and with a file that is not in place yet.
         (folder / "config.tmp").write_text("new")
         time.sleep(5)
