@@ -77,6 +77,13 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("post", "/labels", {"name": "new", "scope": "g"}, (403, 403, 403, 403, 201, 401)),
     ("post", "/projects/team/repositories/app/artifacts/v1/labels", {"id": 999999}, (404, 404, 403, 403, 404, 401)),
     ("get", "/statistics", None, (200, 200, 200, 200, 200, 401)),
+    ("get", "/configurations", None, (403, 403, 403, 403, 200, 401)),
+    ("put", "/configurations", {"banner_message": "x"}, (403, 403, 403, 403, 200, 401)),
+    ("get", "/usergroups", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/system/CVEAllowlist", None, (200, 200, 200, 200, 200, 401)),
+    ("put", "/system/CVEAllowlist", {"items": []}, (403, 403, 403, 403, 200, 401)),
+    ("get", "/systeminfo/volumes", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/permissions", None, (200, 403, 403, 403, 200, 401)),
     ("get", "/systeminfo", None, (200, 200, 200, 200, 200, 200)),
     ("get", "/ping", None, (200, 200, 200, 200, 200, 200)),
 ]  # fmt: skip
@@ -109,7 +116,7 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
     covered = {view.cls.resource for _, view in api_routes()}
     assert covered == {
         *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot"),
-        *("log", "audit-log", "quota", "label", "artifact-label"),
+        *("log", "audit-log", "quota", "label", "artifact-label", "configuration", "user-group", "system-volumes"),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import stat
 import subprocess
 import time
@@ -192,7 +193,10 @@ def test_a_program_is_told_when_a_file_changed_and_not_before(tmp_path: Path) ->
     program = f"trap 'echo told >> {heard}' HUP; touch {started}; while :; do sleep 0.1; done"
     watcher = PROJECT / "deploy" / "compose" / "watch.sh"
     process = subprocess.Popen(
-        ["/bin/sh", str(watcher), "HUP", str(folder), "localhost", "/bin/sh", "-c", program], start_new_session=True
+        ["/bin/sh", str(watcher), "HUP", str(folder), "localhost", "/bin/sh", "-c", program],
+        start_new_session=True,
+        # Under nohup it would be ignored, and what is ignored a shell cannot trap.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 60

@@ -40,7 +40,7 @@ OF_TEAM = ("/projects/team/auditlog-exts", "/projects/team/logs")
 LISTS = (*EVERYTHING, *OF_TEAM)
 FROM = {"X-Real-IP": "192.0.2.7"}
 # What a sample of an event holds: the same everywhere, so that each row can be told what it must say.
-SAMPLE = {"str": "sample", "int": 3, "int | None": 7}
+SAMPLE = {"str": "sample", "int": 3, "int | None": 7, "tuple[str, ...]": ("sample", "other")}
 KINDS = sorted(events.kinds(), key=lambda kind: kind.__qualname__)
 
 
@@ -71,8 +71,9 @@ def test_an_event_of_any_kind_is_one_row_that_says_who_what_and_with_what_result
     emit(event)
     row = AuditLog.objects.get()
     assert (row.username, row.project_id, row.succeeded) == ("sample", 7, kind.succeeded)
+    assert event.resource
     assert (row.operation, row.resource_type, row.resource) == (kind.operation, kind.resource_type, event.resource)
-    assert row.description.startswith(f"{kind.operation} {kind.resource_type}: sample")
+    assert row.description.startswith(f"{kind.operation} {kind.resource_type}: {event.resource}")
     assert abs(row.op_time - clock.now()) < timedelta(minutes=5)
 
 
