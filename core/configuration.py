@@ -80,7 +80,7 @@ class Bytes(Whole):
     """A storage limit."""
 
     def check(self, key: str, value: int) -> None:
-        if value != UNLIMITED and not 0 < value <= STORAGE_MOST:
+        if not is_storage_limit(value):
             raise errors.BadRequest(f"{key} is a number of bytes up to 1024 TiB, or -1 for no limit; not {value}")
 
     def in_force(self, value: int) -> int:
@@ -220,6 +220,11 @@ class ConfigurationChanged(Event):
     @property
     def resource(self) -> str:
         return ", ".join(self.keys)
+
+
+def is_storage_limit(value: int) -> bool:
+    """Whether so many bytes can be a project's limit; UNLIMITED is none."""
+    return value == UNLIMITED or 0 < value <= STORAGE_MOST
 
 
 def get(key: str) -> Any:

@@ -33,8 +33,3 @@ class ShortMemory(Generic[V]):
             while len(self._kept) >= self._most:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = (time.monotonic() + seconds, value)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._kept.clear()

@@ -93,7 +93,7 @@ def change(*, quota: Quota, hard: Mapping[str, int], actor: Actor) -> None:
 
 def checked(limit: int) -> int:
     """A storage limit that can be: -1 for none, or a number of bytes. BadRequest for others."""
-    if limit != Quota.UNLIMITED and not 0 < limit <= configuration.STORAGE_MOST:
+    if not configuration.is_storage_limit(limit):
         raise errors.BadRequest(
             f"invalid value for resource {STORAGE}: it is a number of bytes from 1 to {configuration.STORAGE_MOST} "
             "(1024 TiB), or -1 for no limit"

@@ -52,10 +52,12 @@ class UserSignedIn(AccountEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserNotSignedIn(UserSignedIn):
-    """Somebody gave a wrong name or password."""
+class UserNotSignedIn(AccountEvent):
+    """Somebody gave a wrong name or password. No kind of sign-in: who listens to those must not hear of it."""
 
     topic = "LOGIN_USER_FAILED"
+    operation = "login"
+    resource_type = "user"
     succeeded = False
 
 

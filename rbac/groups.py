@@ -57,7 +57,7 @@ def delete(*, group_id: int, actor: Actor) -> None:
 def find(*, group_id: int) -> Group:
     group: Group | None = Group.objects.filter(pk=group_id).first()
     if group is None:
-        raise errors.NotFound(f"the user group with id {group_id} is not found")
+        raise _absent(group_id)
     return group
 
 
@@ -86,8 +86,12 @@ def _changing(group_id: int) -> Iterator[Group]:
     with transaction.atomic():
         row = Group.objects.select_for_update().filter(pk=group_id).first()
         if row is None:
-            raise errors.NotFound(f"the user group with id {group_id} is not found")
+            raise _absent(group_id)
         yield row
+
+
+def _absent(group_id: int) -> errors.NotFound:
+    return errors.NotFound(f"the user group with id {group_id} is not found")
 
 
 def _no_duplicate() -> AbstractContextManager[None]:

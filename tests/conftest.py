@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from core import clock, configuration, redis
+from core.short_memory import ShortMemory
 from projects import pulls
 from projects.models import Project
 from rbac import credentials, login_limit
@@ -21,8 +22,7 @@ def clean_memory() -> Iterator[None]:
     """Nothing remembered by an earlier test."""
     redis._away_until = 0.0
     pulls._kept = pulls._Kept()
-    login_limit._seen.clear()
-    credentials._verified_here.clear()
+    login_limit._seen, credentials._verified_here = ShortMemory(), ShortMemory()
     # Not while the thread of pulls hands over what an earlier test pulled.
     with pulls._handing_over:
         redis.ask(lambda r: r.flushdb())

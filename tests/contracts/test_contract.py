@@ -43,7 +43,7 @@ TAGS = {
     "SystemCVEAllowlist",
     "icon",
 }
-"""What Wharf's API has or is to have; the other tags belong to what Wharf does not do (scanning, replication, …)."""
+"""What Wharf's API has or is to have; the other tags come with their features (scanning, replication, …)."""
 
 _REPOSITORY = "/projects/{project_name}/repositories/{repository_name}"
 _ARTIFACTS = f"{_REPOSITORY}/artifacts"
@@ -387,7 +387,7 @@ def test_nothing_is_excused_that_is_documented() -> None:
     assert [key for key, status in UNDOCUMENTED if OPERATIONS[key].response(status) is not None] == []
 
 
-def test_what_wharf_does_not_do_is_an_error_in_harbors_form() -> None:
+def test_what_wharf_does_not_do_yet_is_an_error_in_harbors_form() -> None:
     story = rows.make_story()
     rows.make_artifact(rows.make_repository(story.team, "app"), "v1")
     admin, met = Api(story.admin), {}

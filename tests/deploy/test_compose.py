@@ -202,6 +202,7 @@ def test_a_program_is_told_when_a_file_changed_and_not_before(tmp_path: Path) ->
         deadline = time.monotonic() + 60
         while not started.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
+        assert started.exists()
         # Two looks without a change, and with a file that is not in place yet.
         (folder / "config.tmp").write_text("new")
         time.sleep(5)

@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from core import errors, redis
+from core.short_memory import ShortMemory
 from rbac import credentials, login_limit
 from rbac.models import User
 from tests import factories
@@ -45,8 +46,7 @@ def fail(times: int, name: str = "alice") -> None:
 
 
 def forget_as_another_process() -> None:
-    credentials._verified_here.clear()
-    login_limit._seen.clear()
+    login_limit._seen, credentials._verified_here = ShortMemory(), ShortMemory()
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_robots_own_secret_is_not_asked_of_redis(db: None, questions: list[int
 def test_who_guesses_elsewhere_too_has_one_guess_here_and_is_then_kept_out(alice: User) -> None:
     sign_in("alice")
     fail(10)
-    login_limit._seen.clear()
+    login_limit._seen = ShortMemory()
     # As another process that verified the password lately and saw nobody fail.
     assert sign_in("alice") == alice
     with pytest.raises(errors.TooManyFailures):
