@@ -46,10 +46,11 @@ _HOLD_REPOSITORY = Statement("bigint", "SELECT deleted IS NULL FROM projects_rep
 _HOLD_LINKS = Statement(
     "bigint, text[]",
     """
-    SELECT blob.digest, link.kind, link.state
-    FROM projects_repositoryblob link JOIN projects_blob blob ON blob.id = link.blob_id
-    WHERE link.repository_id = $1 AND blob.digest = ANY($2) ORDER BY blob.digest, link.kind
-    FOR KEY SHARE OF link
+    WITH wanted AS MATERIALIZED (SELECT id, digest FROM projects_blob WHERE digest = ANY($2) ORDER BY digest)
+    SELECT wanted.digest, link.kind, link.state FROM wanted, LATERAL (
+        SELECT kind, state FROM projects_repositoryblob WHERE repository_id = $1 AND blob_id = wanted.id
+        ORDER BY kind FOR KEY SHARE
+    ) link
     """,
 )
 _CHILDREN = Statement(

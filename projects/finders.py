@@ -69,8 +69,8 @@ def standings(names: Collection[str], actor: Actor) -> dict[str, Standing]:
 
 
 # Each request of a push asks for all three, and for no more of them.
-_PROJECT = Columns(Project, "project", without=("metadata", "created", "updated"))
-_QUOTA = Columns(Quota, "quota", without=("updated",))
+_PROJECT = Columns(Project, "project", without=("metadata", "owner_id", "created", "updated"))
+_QUOTA = Columns(Quota, "quota", without=("project_id", "updated"))
 _REPOSITORY = Columns(Repository, "repository", without=("description", "pull_count", "created", "updated"))
 _PLACE = Statement(
     "text, text",
@@ -83,6 +83,10 @@ _PLACE = Statement(
 )
 
 
+_PROJECTS_QUOTA = Quota._meta.get_field("project").remote_field
+_REPOSITORYS_PROJECT = Repository._meta.get_field("project")
+
+
 def place(name: RepositoryName) -> tuple[Project, Repository | None] | None:
     """A live project, with its quota at hand, and its repository of this name, live or not."""
     row = _PLACE.row(name.project, str(name))
@@ -91,9 +95,10 @@ def place(name: RepositoryName) -> tuple[Project, Repository | None] | None:
     project = _PROJECT.instance(row[: _PROJECT.count])
     quota, repository = row[_PROJECT.count : -_REPOSITORY.count], row[-_REPOSITORY.count :]
     if quota[0] is not None:
-        project.quota = _QUOTA.instance(quota)
+        # As select_related does it: an assignment would look at both sides first.
+        _PROJECTS_QUOTA.set_cached_value(project, _QUOTA.instance(quota))
     if repository[0] is None:
         return project, None
     found = _REPOSITORY.instance(repository)
-    found.project = project
+    _REPOSITORYS_PROJECT.set_cached_value(found, project)
     return project, found

@@ -47,14 +47,18 @@ _ANNOUNCE = Statement(
     RETURNING link.state
     """,
 )
+# OFFSET keeps it a look at each blob's one link: as a join it would begin with all links of the repository whenever
+# Postgres thinks them few.
 _SIZES = Statement(
     "bigint, text[]",
     """
-    SELECT blob.digest, coalesce(blob.size, 0) FROM projects_blob blob
-    WHERE blob.digest = ANY($2) AND blob.state = 'present' AND EXISTS (
-        SELECT 1 FROM projects_repositoryblob link
-        WHERE link.repository_id = $1 AND link.blob_id = blob.id AND link.kind = 'layer' AND link.state = 'present'
+    WITH wanted AS MATERIALIZED (
+        SELECT id, digest, size FROM projects_blob WHERE digest = ANY($2) AND state = 'present'
     )
+    SELECT digest, coalesce(size, 0) FROM wanted, LATERAL (
+        SELECT FROM projects_repositoryblob
+        WHERE repository_id = $1 AND blob_id = wanted.id AND kind = 'layer' AND state = 'present' OFFSET 0
+    ) link
     """,
 )
 # All in the order of their digests, so that two requests with the same blobs cannot wait for each other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -65,10 +66,11 @@ def answer_failure(request: HttpRequest, error: Exception) -> HttpResponse:
 def render(request: HttpRequest, refusal: errors.Refusal | None, status: int = 500) -> HttpResponse:
     """A refusal in the words of the face it belongs to; None is an internal error."""
     if refusal is None:
-        body = {"errors": [{"code": "UNKNOWN", "message": "internal server error"}]}
-        return JsonResponse(body, status=status)
+        unknown = {"errors": [{"code": "UNKNOWN", "message": "internal server error"}]}
+        return JsonResponse(unknown, status=status)
     is_oci = request.path.startswith(("/v2/", "/service/"))
-    response = JsonResponse(refusal.for_oci() if is_oci else refusal.for_api(), status=refusal.status)
+    body = json.dumps(refusal.for_oci() if is_oci else refusal.for_api())
+    response = HttpResponse(body, content_type="application/json", status=refusal.status)
     _add_headers(response, refusal)
     return response
 

@@ -36,25 +36,27 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
 class Artifact(models.Model):
     """A manifest in a repository. Deleted and pushed again it takes over its old row."""
 
-    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="artifacts")
-    manifest = models.ForeignKey(Manifest, on_delete=models.PROTECT, related_name="artifacts", db_column="digest")
+    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="artifacts", db_index=False)
+    manifest = models.ForeignKey(
+        Manifest, on_delete=models.PROTECT, related_name="artifacts", db_column="digest", db_index=False
+    )
     media_type = models.CharField(max_length=255)
     config_media_type = models.CharField(max_length=255, blank=True)
     artifact_type = models.CharField(max_length=255, blank=True)
     """The OCI artifactType, or the configuration's media type in its stead (OCI image spec 1.1)."""
     kind = models.CharField(max_length=64, default="UNKNOWN")
     """Harbor's `type`: IMAGE, CHART, …"""
-    size = models.BigIntegerField(default=0, db_index=True)
+    size = models.BigIntegerField(default=0)
     """Bytes of everything it refers to and of itself; of an index, without its children."""
     subject_digest = models.CharField(max_length=71, blank=True, db_collation="C")
-    layer_chain = models.CharField(max_length=64, blank=True, db_index=True)
+    layer_chain = models.CharField(max_length=64, blank=True)
     annotations = models.JSONField(default=dict)
     extra_attrs = models.JSONField(default=dict)
     """What the configuration tells (architecture, os, author, created, config)."""
-    severity = models.SmallIntegerField(null=True, db_index=True)
-    is_signed = models.BooleanField(default=False, db_index=True)
+    severity = models.SmallIntegerField(null=True)
+    is_signed = models.BooleanField(default=False)
     pushed = models.DateTimeField(default=timezone.now, db_index=True)
-    pulled = models.DateTimeField(null=True, db_index=True)
+    pulled = models.DateTimeField(null=True)
     deleted = models.DateTimeField(null=True)
 
     objects: ClassVar[models.Manager[Artifact]] = ArtifactQuerySet.as_manager()
@@ -68,6 +70,8 @@ class Artifact(models.Model):
                 condition=models.Q(deleted__isnull=True) & ~models.Q(subject_digest=""),
             ),
             models.Index(fields=["repository", "-pushed", "-id"], name="artifact_newest_first"),
+            # Not by the foreign key itself, which would bring a second one for LIKE.
+            models.Index(fields=["manifest"], name="artifact_by_digest"),
         ]
 
     def __str__(self) -> str:
@@ -82,7 +86,7 @@ class Accessory(models.Model):
     """Says that an artifact hangs on another: a signature, an SBOM, anything with a `subject`."""
 
     artifact = models.OneToOneField(Artifact, on_delete=models.CASCADE, related_name="accessory_of")
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="accessories")
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="accessories", db_index=False)
     subject_digest = models.CharField(max_length=71, db_collation="C")
     """The subject may be pushed after its accessories."""
     kind = models.CharField(max_length=64)

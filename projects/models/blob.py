@@ -16,11 +16,15 @@ class Blob(models.Model):
         PRESENT = "present"
         DELETING = "deleting"
 
-    digest = models.CharField(max_length=71, unique=True, db_collation="C")
+    digest = models.CharField(max_length=71, db_collation="C")
     size = models.BigIntegerField(null=True)
     """In bytes, as the store has it; None until the store told."""
     state = models.CharField(max_length=16, choices=State, default=State.ANNOUNCED)
     created = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        # `unique=True` would bring a second index, for LIKE.
+        constraints = [models.UniqueConstraint(fields=["digest"], name="blob_once")]
 
     def __str__(self) -> str:
         return self.digest
@@ -42,7 +46,7 @@ class RepositoryBlob(models.Model):
         PRESENT = "present"
         DELETING = "deleting"
 
-    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="links")
+    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="links", db_index=False)
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="links")
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.LAYER)
     state = models.CharField(max_length=16, choices=State, default=State.ANNOUNCED)

@@ -24,7 +24,7 @@ GUESTS = (Role.GUEST, Role.LIMITED_GUEST)
 class Member(models.Model):
     """One role of one user or group in one project, for everything there or, for guests, for some tags."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="members")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="members", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="memberships")
     group = models.ForeignKey(Group, on_delete=models.CASCADE, null=True, related_name="memberships")
     role = models.SmallIntegerField(choices=[(int(role), name) for role, name in NAMES.items()])

@@ -35,7 +35,9 @@ class Reference(models.Model):
         SUBJECT = "subject"
 
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="references")
-    artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, null=True, related_name="references")
+    artifact = models.ForeignKey(
+        Artifact, on_delete=models.CASCADE, null=True, related_name="references", db_index=False
+    )
     kind = models.CharField(max_length=16, choices=Kind)
     position = models.IntegerField(default=0)
     digest = models.CharField(max_length=71, db_collation="C")

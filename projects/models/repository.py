@@ -27,7 +27,7 @@ class RepositoryQuerySet(models.QuerySet["Repository"]):
 class Repository(models.Model):
     """A repository. Pushed again after its deletion it takes over its old row and links (invariant I14)."""
 
-    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="repositories")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="repositories", db_index=False)
     name = models.CharField(max_length=255, db_collation="C")
     """The full name, `project/rest`, as clients write it."""
     description = models.TextField(blank=True)

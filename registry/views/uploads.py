@@ -6,8 +6,9 @@ import base64
 import binascii
 import json
 import re
+from urllib.parse import parse_qsl
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 
 from core import errors, oci
 from core.store import files
@@ -97,10 +98,12 @@ def _may_mount(operation: Operation, repository: Repository, mount: str, source:
 
 def _query(request: HttpRequest) -> dict[str, str]:
     """The parameters as nginx passes them to the registry; given twice, somebody would read another one than we do."""
-    given = QueryDict(request.headers.get("X-Wharf-Query", request.META.get("QUERY_STRING", "")))
-    if any(len(given.getlist(name)) > 1 for name in given):
+    text = request.headers.get("X-Wharf-Query", request.META.get("QUERY_STRING", ""))
+    pairs = parse_qsl(text, keep_blank_values=True)
+    given = dict(pairs)
+    if len(given) < len(pairs):
         raise errors.BadRequest("A parameter is given twice.")
-    return {name: given[name] for name in given}
+    return given
 
 
 def _method(request: HttpRequest) -> str:

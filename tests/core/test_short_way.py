@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from django.test import Client
+from typing import Any
 
+import pytest
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
+from django.test import Client, RequestFactory
+
+from core.api.short_way import Handler
 from core.store import signing
 from projects.models import AuditLog, Project
 from rbac.models import User
@@ -12,6 +17,7 @@ from registry.token.grants import grant
 from registry.token.scopes import parse_scopes
 from registry.token.views import _sign
 from tests import factories
+from tests.core.test_postgres import end_our_connection
 from tests.e2e.client import OCI_MANIFEST, make_image
 
 
@@ -54,3 +60,40 @@ def test_the_audit_log_knows_who_asked_from_where(team: Project, alice: User) ->
     assert answer.status_code == 201
     row = AuditLog.objects.get(resource=f"{place.name}:v2")
     assert (row.address, row.request_id) == ("192.0.2.7", "push-1")
+
+
+def served(handler: WSGIHandler, path: str, **headers: str) -> tuple[str, dict[str, str], bytes]:
+    """What a WSGI server gets: status, headers and body."""
+    told: list[Any] = []
+
+    environ = RequestFactory().get(path, headers={"X-Request-Id": "same", **headers}).environ
+
+    def start_response(status: str, headers: list[tuple[str, str]], failure: Any = None) -> Any:
+        told.extend((status, dict(headers)))
+
+    body = b"".join(handler(environ, start_response))
+    return told[0], told[1], body
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/v2/", "/v2/no/such/thing", "/service/no", "/sign-in", "/api/v2.0/ping"])
+def test_the_server_hears_what_django_itself_would_have_said(path: str) -> None:
+    short, django = served(Handler(), path), served(WSGIHandler(), path)
+    if path != "/sign-in":
+        assert short == django
+    assert short[0] == django[0]
+    assert short[1].keys() == django[1].keys()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_after_a_restart_of_postgres_does_not_notice() -> None:
+    handler = Handler()
+    token = signing.sign(
+        subject="x", access=[{"type": "repository", "name": "team/app", "actions": ["pull"]}], lifetime=60
+    )
+    asked = ("/v2/team/app/manifests/v1", {"Authorization": f"Bearer {token}"})
+    for _ in range(2):
+        status, _, _ = served(handler, asked[0], **asked[1])
+        assert status == "404 Not Found"
+        end_our_connection()
+    connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -381,3 +382,41 @@ def test_a_deletion_and_an_index_push_at_once_leave_no_index_without_its_child()
         index_lives = Artifact.objects.live().filter(repository=app, manifest_id=index.digest).exists()
         assert child_lives or not index_lives, outcome
         assert "done" in outcome.values()
+
+
+def test_a_push_reads_as_many_rows_in_a_full_repository_as_in_an_empty_one(app: Repository, alice: User) -> None:
+    """Also before the tables were ever analyzed: then a join may begin at any end."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE relnamespace = 'public'::regnamespace;"
+            "DELETE FROM pg_statistic USING pg_class"
+            " WHERE starelid = pg_class.oid AND relnamespace = 'public'::regnamespace"
+        )
+        # Tables of a few rows would be read from end to end, whatever the statement.
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; DISCARD PLANS")
+    counts = []
+    for number in range(12):
+        image = make_image(os.urandom(300))
+        for content in image.blobs.values():
+            factories.upload(app, content)
+        pushed = functools.partial(
+            artifacts.push, repository=app, manifest=factories.parsed(image), tag=f"v{number}", actor=alice
+        )
+        counts.append(rows_read(pushed))
+    assert counts[-1] == counts[1]
+
+
+def rows_read(happen: Callable[[], Any]) -> dict[str, int]:
+    """Table → rows that Postgres fetched for what happens."""
+
+    def so_far() -> dict[str, int]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT relname, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+                " WHERE relname LIKE 'projects_%'"
+            )
+            return dict(cursor.fetchall())
+
+    before = so_far()
+    happen()
+    return {table: count - before[table] for table, count in so_far().items() if count != before[table]}
