@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -127,6 +128,19 @@ class Words(Text):
 
 
 @dataclass(frozen=True)
+class Address(Text):
+    """Where a server listens, `host:port`, or nothing."""
+
+    def check(self, key: str, value: str) -> None:
+        super().check(key, value)
+        if value:
+            try:
+                host_and_port(value)
+            except ValueError as error:
+                raise errors.BadRequest(f"{key} must be host:port, such as syslog.example.com:514") from error
+
+
+@dataclass(frozen=True)
 class Secret(Text):
     """What we would have to send to somebody. It is never shown, and cannot be kept: nothing encrypts it yet."""
 
@@ -196,7 +210,7 @@ ITEMS: dict[str, Item] = {
     "notification_enable": Flag(True),
     "quota_per_project_enable": Flag(True),
     "storage_per_project": Bytes(UNLIMITED),
-    "audit_log_forward_endpoint": Text(),
+    "audit_log_forward_endpoint": Address(),
     "skip_audit_log_database": Flag(),
     "scanner_skip_update_pulltime": Flag(),
     "session_timeout": Whole(60, most=_YEAR),
@@ -225,6 +239,14 @@ class ConfigurationChanged(Event):
 def is_storage_limit(value: int) -> bool:
     """Whether so many bytes can be a project's limit; UNLIMITED is none."""
     return value == UNLIMITED or 0 < value <= STORAGE_MOST
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The parts of `host:port`; an IPv6 address stands in brackets. ValueError when it is none."""
+    parts = urlsplit(f"//{address}")
+    if parts.hostname is None or parts.port is None or parts.netloc != address or "@" in address:
+        raise ValueError(f"{address[:80]!r} is not host:port")
+    return parts.hostname, parts.port
 
 
 def get(key: str) -> Any:
@@ -265,8 +287,11 @@ def change(*, actor: str = SYSTEM, **values: Any) -> None:
         Setting.objects.bulk_create(
             rows, update_conflicts=True, unique_fields=["key"], update_fields=["value", "updated"]
         )
+        # First of what happens then: who asks from now on gets the new ones.
+        transaction.on_commit(forget)
         if changed:
             emit(ConfigurationChanged(actor=actor, keys=changed))
+    # For a caller whose own transaction goes on.
     forget()
 
 

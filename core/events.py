@@ -44,6 +44,11 @@ class Event:
     project_id: int | None = None
     """The project it happened in, if it was one."""
 
+    @classmethod
+    def audit_type(cls) -> str:
+        """Its kind as the audit log names it, such as `create_artifact`."""
+        return f"{cls.operation}_{cls.resource_type}"
+
     @property
     def resource(self) -> str:
         """What it happened to, as people write it."""

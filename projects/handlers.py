@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import structlog
+import functools
+from datetime import datetime
+from typing import Any
 
+import structlog
+from django.db import transaction
+
+from core import clock, configuration
 from core.events import Event, on
 from core.postgres.prepared import Statement
+from projects import audit_forwarding
 
 _AUDIT = Statement(
     "text, text, text, text, bigint, boolean, text, text, text",
@@ -18,16 +25,29 @@ _AUDIT = Statement(
 
 
 @on(Event)
-def write_audit_row(event: Event) -> None:
+def keep_in_the_audit_log(event: Event) -> None:
+    """Write the row, and send it on when the change is true, as far as the configuration wants that."""
+    unwanted = configuration.get("disabled_audit_log_event_types")
+    if unwanted and event.audit_type() in map(str.strip, unwanted.split(",")):
+        return
     context = structlog.contextvars.get_contextvars()
-    _AUDIT.rows(
-        event.actor,
-        event.operation,
-        event.resource_type,
-        event.resource[:1024],
-        event.project_id,
-        event.succeeded,
-        event.description,
-        context.get("ip") or "",
-        context.get("request_id") or "",
-    )
+    record = {
+        "username": event.actor,
+        "operation": event.operation,
+        "resource_type": event.resource_type,
+        "resource": event.resource[:1024],
+        "project_id": event.project_id,
+        "operation_result": event.succeeded,
+        "operation_description": event.description,
+        "address": context.get("ip") or "",
+        "request_id": context.get("request_id") or "",
+    }
+    if not configuration.get("skip_audit_log_database"):
+        _AUDIT.rows(*record.values())
+    transaction.on_commit(functools.partial(_send_on, record, clock.now()))
+
+
+def _send_on(record: dict[str, Any], at: datetime) -> None:
+    endpoint = configuration.get("audit_log_forward_endpoint")
+    if endpoint:
+        audit_forwarding.send(endpoint, record, at)

@@ -94,7 +94,7 @@ class AuditLogs(Log):
         return self.older_listing(AuditLog.objects.visible_to(actor_of(request)))
 
     def event_types(self, request: Request) -> Response:
-        types = {f"{kind.operation}_{kind.resource_type}" for kind in events.kinds()}
+        types = {kind.audit_type() for kind in events.kinds()}
         return Response([{"event_type": name} for name in sorted(types)])
 
 
