@@ -13,7 +13,7 @@ from core.events import SYSTEM, emit
 from projects import links, quotas
 from projects import metadata as project_metadata
 from projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
-from projects.models import Label, Member, Project, Quota, Repository
+from projects.models import ImmutableRule, Label, Member, Project, Quota, Repository
 from rbac import robots
 from rbac.access import Actor, allowed
 from rbac.models import User
@@ -70,6 +70,7 @@ def delete(*, project: Project, actor: Actor) -> None:
         row.save(update_fields=["deleted"])
         row.members.all().delete()
         Label.objects.filter(project=row).delete()
+        ImmutableRule.objects.filter(project=row).delete()
         robots.forget_project(project_id=row.pk, name=row.name)
         emit(ProjectDeleted(actor=actor.name, project_id=row.pk, project=row.name))
     try:

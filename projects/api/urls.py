@@ -8,6 +8,7 @@ from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.artifacts import Accessories, Artifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
+from projects.api.immutable_rules import ImmutableRules
 from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
 from projects.api.permissions import CurrentPermissions, Permissions
@@ -35,6 +36,11 @@ urlpatterns = [
     path(
         f"{_PROJECT}/members/<int:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path(f"{_PROJECT}/immutabletagrules", ImmutableRules.as_view({"get": "list", "post": "create"})),
+    path(
+        f"{_PROJECT}/immutabletagrules/<int:rule_id>",
+        ImmutableRules.as_view({"put": "update", "delete": "destroy"}),
     ),
     path("projects/<str:project_name>/logs", ProjectLogs.as_view({"get": "older"})),
     path("projects/<str:project_name>/auditlog-exts", ProjectLogs.as_view({"get": "list"})),

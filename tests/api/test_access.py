@@ -39,6 +39,10 @@ def test_every_view_names_what_it_guards(path: str, view: Any) -> None:
 
 # Who → status, for requests about Alice's private project `team` (Bob develops, Carol is a guest).
 WHO = ("alice", "bob", "carol", "mallory", "root", None)
+IMMUTABLE = {
+    "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
+    "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
+}
 NEW_MEMBER = {"role_id": 3, "member_user": {"username": "root"}}
 TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/projects/team", None, (200, 200, 200, 403, 200, 401)),
@@ -72,6 +76,10 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/audit-logs", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/auditlog-exts", None, (200, 200, 200, 200, 200, 401)),
     ("get", "/auditlog-exts/events", None, (403, 403, 403, 403, 200, 401)),
+    ("get", "/projects/team/immutabletagrules", None, (200, 403, 403, 403, 200, 401)),
+    ("post", "/projects/team/immutabletagrules", IMMUTABLE, (201, 403, 403, 403, 201, 401)),
+    ("put", "/projects/team/immutabletagrules/999999", {"disabled": True}, (404, 403, 403, 403, 404, 401)),
+    ("delete", "/projects/team/immutabletagrules/999999", None, (404, 403, 403, 403, 404, 401)),
     ("get", "/quotas", None, (403, 403, 403, 403, 200, 401)),
     ("get", "/labels?scope=g", None, (200, 200, 200, 200, 200, 401)),
     ("post", "/labels", {"name": "new", "scope": "g"}, (403, 403, 403, 403, 201, 401)),
@@ -117,6 +125,7 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
     assert covered == {
         *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot"),
         *("log", "audit-log", "quota", "label", "artifact-label", "configuration", "user-group", "system-volumes"),
+        "immutable-tag",
     }
 
 

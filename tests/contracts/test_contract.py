@@ -10,7 +10,7 @@ import pytest
 from django.urls import resolve
 
 from core.clock import now
-from projects import labels
+from projects import immutable_rules, labels
 from projects.models import Member, Quota, Reference
 from rbac.roles import Role
 from tests import rows
@@ -51,11 +51,9 @@ _ARTIFACT = f"{_ARTIFACTS}/{{reference}}"
 _PROJECT = "/projects/{project_name_or_id}"
 
 NOT_YET = {
-    "DELETE /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "DELETE /projects/{project_name_or_id}/metadatas/{meta_name}",
     "GET /icons/{digest}",
     "GET /projects/{project_name_or_id}/artifacts",
-    "GET /projects/{project_name_or_id}/immutabletagrules",
     "GET /projects/{project_name_or_id}/metadatas/",
     "GET /projects/{project_name_or_id}/metadatas/{meta_name}",
     "GET /projects/{project_name_or_id}/scanner",
@@ -63,10 +61,8 @@ NOT_YET = {
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/vulnerabilities",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/{addition}",
     "GET /search",
-    "POST /projects/{project_name_or_id}/immutabletagrules",
     "POST /projects/{project_name_or_id}/metadatas/",
     "POST /projects/{project_name}/repositories/{repository_name}/artifacts",
-    "PUT /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "PUT /projects/{project_name_or_id}/metadatas/{meta_name}",
     "PUT /projects/{project_name_or_id}/scanner",
     "PUT /users/{user_id}/cli_secret",
@@ -85,6 +81,8 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("GET /auditlog-exts/events", 403): "no right to the audit log, as for everything of the system's",
     ("GET /projects/{project_name}/auditlog-exts", 403): "no right to the project's log, as for its other resources",
     ("GET /projects/{project_name}/logs", 403): "as for auditlog-exts",
+    (f"POST {_PROJECT}/immutabletagrules", 409): "the project has such a rule already",
+    (f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}", 404): "no such rule, as for everything in a project",
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
 """Answers that the description leaves out, each with what it means and why clients can expect it."""
@@ -145,6 +143,12 @@ SAMPLES: dict[str, object] = {
     **dict.fromkeys(("webhook_policy_id", "registration_id"), 7),
 }
 _PULLS = {"kind": "project", "namespace": "team", "access": [{"resource": "repository", "action": "pull"}]}
+_RULE: dict[str, Any] = {
+    "action": "immutable",
+    "template": "immutable_template",
+    "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
+    "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
+}
 CHANGES: dict[str, Any] = {
     "POST /projects": {"project_name": "new", "metadata": {"public": "true"}},
     f"PUT {_PROJECT}": {"metadata": {"severity": "low"}},
@@ -157,6 +161,9 @@ CHANGES: dict[str, Any] = {
     f"DELETE {_ARTIFACT}": None,
     f"POST {_ARTIFACT}/tags": {"name": "v2"},
     f"DELETE {_ARTIFACT}/tags/{{tag_name}}": None,
+    f"POST {_PROJECT}/immutabletagrules": _RULE,
+    f"PUT {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": {"disabled": True},
+    f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": None,
     "POST /labels": {"name": "tested", "scope": "g"},
     "PUT /labels/{label_id}": {"name": "proven"},
     "DELETE /labels/{label_id}": None,
@@ -255,6 +262,10 @@ class Populated:
         facts = {"description": "builds", "duration_days": 30, "expires": now() + timedelta(days=30)}
         robot = rows.make_robot(team, ["repository:pull"], "builder", **facts)
         rows.make_robot(None, ["user:list"], "system-bot")
+        selectors = immutable_rules.checked(
+            tags=[{**_RULE["tag_selectors"][0], "decoration": "excludes"}], scope=_RULE["scope_selectors"]
+        )
+        rule = immutable_rules.create(project=team, selectors=selectors, disabled=True, priority=1, actor=alice)
         self.ids: dict[str, object] = {
             **SAMPLES,
             "mid": Member.objects.get(project=team, user=story.bob).pk,
@@ -262,6 +273,7 @@ class Populated:
             "robot_id": robot.pk,
             "label_id": label.pk,
             "group_id": crew.pk,
+            "immutable_rule_id": rule.pk,
             "id": Quota.objects.get(project=team).pk,
         }
         # A project that holds anything cannot be deleted.
