@@ -53,7 +53,7 @@ def as_json(project: Project) -> dict[str, Any]:
             "repo_count": known.get("repo_count") or 0,
             "current_user_role_id": int(roles[0]) if roles else 0,
             "current_user_role_ids": [int(role) for role in roles],
-            "metadata": {"public": str(project.public).lower(), **project.metadata},
+            "metadata": project.all_metadata,
         },
         keep=("repo_count",),
     )

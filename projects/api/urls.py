@@ -11,6 +11,7 @@ from projects.api.audit_logs import AuditLogs, ProjectLogs
 from projects.api.immutable_rules import ImmutableRules
 from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
+from projects.api.metadata import Metadata
 from projects.api.permissions import CurrentPermissions, Permissions
 from projects.api.projects import OneProject, Projects
 from projects.api.quotas import Quotas
@@ -36,6 +37,12 @@ urlpatterns = [
     path(
         f"{_PROJECT}/members/<int:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    # The slash at the end is Harbor's.
+    path(f"{_PROJECT}/metadatas/", Metadata.as_view({"get": "list", "post": "create"})),
+    path(
+        f"{_PROJECT}/metadatas/<str:meta_name>",
+        Metadata.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
     path(f"{_PROJECT}/immutabletagrules", ImmutableRules.as_view({"get": "list", "post": "create"})),
     path(

@@ -104,6 +104,11 @@ class Project(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def all_metadata(self) -> dict[str, str]:
+        """Harbor's project metadata, `public` among them."""
+        return {"public": str(self.public).lower(), **self.metadata}
+
     def roles_of(self, user: User) -> set[Role]:
         """The roles a user has here, own and through groups; without those that are limited to some tags."""
         return {Role(role) for (role,) in _ROLES.rows(self.pk, user.pk)}

@@ -51,19 +51,14 @@ _ARTIFACT = f"{_ARTIFACTS}/{{reference}}"
 _PROJECT = "/projects/{project_name_or_id}"
 
 NOT_YET = {
-    "DELETE /projects/{project_name_or_id}/metadatas/{meta_name}",
     "GET /icons/{digest}",
     "GET /projects/{project_name_or_id}/artifacts",
-    "GET /projects/{project_name_or_id}/metadatas/",
-    "GET /projects/{project_name_or_id}/metadatas/{meta_name}",
     "GET /projects/{project_name_or_id}/scanner",
     "GET /projects/{project_name_or_id}/scanner/candidates",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/vulnerabilities",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/{addition}",
     "GET /search",
-    "POST /projects/{project_name_or_id}/metadatas/",
     "POST /projects/{project_name}/repositories/{repository_name}/artifacts",
-    "PUT /projects/{project_name_or_id}/metadatas/{meta_name}",
     "PUT /projects/{project_name_or_id}/scanner",
     "PUT /users/{user_id}/cli_secret",
 }
@@ -161,6 +156,9 @@ CHANGES: dict[str, Any] = {
     f"DELETE {_ARTIFACT}": None,
     f"POST {_ARTIFACT}/tags": {"name": "v2"},
     f"DELETE {_ARTIFACT}/tags/{{tag_name}}": None,
+    f"POST {_PROJECT}/metadatas/": {"reuse_sys_cve_allowlist": "true"},
+    f"PUT {_PROJECT}/metadatas/{{meta_name}}": {"severity": "low"},
+    f"DELETE {_PROJECT}/metadatas/{{meta_name}}": None,
     f"POST {_PROJECT}/immutabletagrules": _RULE,
     f"PUT {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": {"disabled": True},
     f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": None,
