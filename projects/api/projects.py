@@ -99,9 +99,7 @@ class Projects(Resource):
 
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
-        rows: ProjectQuerySet = Project.objects.visible_to(actor)
-        if allowed(actor, "project", "list"):
-            rows = Project.objects.live()
+        rows: ProjectQuerySet = Project.objects.listable_by(actor)
         query = request.query_params
         if name := query.get("name"):
             rows = rows.filter(name__icontains=name)

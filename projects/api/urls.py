@@ -17,6 +17,7 @@ from projects.api.projects import OneProject, Projects
 from projects.api.quotas import Quotas
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
+from projects.api.search import Search
 from projects.api.statistics import Statistics
 from projects.api.tags import Tags
 
@@ -56,6 +57,7 @@ urlpatterns = [
     path("auditlog-exts/events", AuditLogs.as_view({"get": "event_types"})),
     path("quotas", Quotas.as_view({"get": "list"})),
     path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
+    path("search", Search.as_view({"get": "list"})),
     path("statistics", Statistics.as_view({"get": "retrieve"})),
     path("labels", Labels.as_view({"get": "list", "post": "create"})),
     path("labels/<int:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),

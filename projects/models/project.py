@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from core.postgres.prepared import Statement
 from rbac import roles
-from rbac.access import Actor
+from rbac.access import Actor, allowed
 from rbac.models import Robot, User
 from rbac.roles import Role
 
@@ -65,6 +65,10 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         own = repositories.filter(project=models.OuterRef("pk"), deleted__isnull=True)
         numbers = own.order_by().values("project").annotate(number=models.Count("pk")).values("number")
         return self.annotate(repo_count=models.Subquery(numbers))
+
+    def listable_by(self, actor: Actor) -> ProjectQuerySet:
+        """What an actor may know of; for who was given the list of all projects, all that live."""
+        return self.live() if allowed(actor, "project", "list") else self.visible_to(actor)
 
     def visible_to(self, actor: Actor) -> ProjectQuerySet:
         """Live projects that an actor may know of."""

@@ -85,6 +85,7 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("post", "/projects/team/immutabletagrules", IMMUTABLE, (201, 403, 403, 403, 201, 401)),
     ("put", "/projects/team/immutabletagrules/999999", {"disabled": True}, (404, 403, 403, 403, 404, 401)),
     ("delete", "/projects/team/immutabletagrules/999999", None, (404, 403, 403, 403, 404, 401)),
+    ("get", "/search?q=a", None, (200, 200, 200, 200, 200, 200)),
     ("get", "/quotas", None, (403, 403, 403, 403, 200, 401)),
     ("get", "/labels?scope=g", None, (200, 200, 200, 200, 200, 401)),
     ("post", "/labels", {"name": "new", "scope": "g"}, (403, 403, 403, 403, 201, 401)),
