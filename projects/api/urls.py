@@ -17,6 +17,7 @@ from projects.api.projects import OneProject, Projects
 from projects.api.quotas import Quotas
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
+from projects.api.scanner import Scanner
 from projects.api.search import Search
 from projects.api.statistics import Statistics
 from projects.api.tags import Tags
@@ -45,6 +46,8 @@ urlpatterns = [
         f"{_PROJECT}/metadatas/<str:meta_name>",
         Metadata.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path(f"{_PROJECT}/scanner", Scanner.as_view({"get": "retrieve", "put": "update"})),
+    path(f"{_PROJECT}/scanner/candidates", Scanner.as_view({"get": "candidates"})),
     path(f"{_PROJECT}/immutabletagrules", ImmutableRules.as_view({"get": "list", "post": "create"})),
     path(
         f"{_PROJECT}/immutabletagrules/<int:rule_id>",

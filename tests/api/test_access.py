@@ -81,6 +81,9 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/projects/team/metadatas/public", None, (200, 403, 403, 403, 200, 401)),
     ("put", "/projects/team/metadatas/public", {"public": "true"}, (200, 403, 403, 403, 200, 401)),
     ("delete", "/projects/team/metadatas/severity", None, (404, 403, 403, 403, 404, 401)),
+    ("get", "/projects/team/scanner", None, (200, 200, 200, 403, 200, 401)),
+    ("put", "/projects/team/scanner", {"uuid": "none"}, (404, 403, 403, 403, 404, 401)),
+    ("get", "/projects/team/scanner/candidates", None, (200, 403, 403, 403, 200, 401)),
     ("get", "/projects/team/immutabletagrules", None, (200, 403, 403, 403, 200, 401)),
     ("post", "/projects/team/immutabletagrules", IMMUTABLE, (201, 403, 403, 403, 201, 401)),
     ("put", "/projects/team/immutabletagrules/999999", {"disabled": True}, (404, 403, 403, 403, 404, 401)),
@@ -131,7 +134,7 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
     assert covered == {
         *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot"),
         *("log", "audit-log", "quota", "label", "artifact-label", "configuration", "user-group", "system-volumes"),
-        *("immutable-tag", "metadata"),
+        *("immutable-tag", "metadata", "scanner"),
     }
 
 

@@ -53,13 +53,9 @@ _PROJECT = "/projects/{project_name_or_id}"
 NOT_YET = {
     "GET /icons/{digest}",
     "GET /projects/{project_name_or_id}/artifacts",
-    "GET /projects/{project_name_or_id}/scanner",
-    "GET /projects/{project_name_or_id}/scanner/candidates",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/vulnerabilities",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/{addition}",
     "POST /projects/{project_name}/repositories/{repository_name}/artifacts",
-    "PUT /projects/{project_name_or_id}/scanner",
-    "PUT /users/{user_id}/cli_secret",
 }
 """Operations of these tags without a view. It can only shrink: a routed one that stands here fails."""
 
@@ -86,6 +82,15 @@ ANSWERED_TO_NOBODY_HERE = {
     "GET /systeminfo/getcert": "the authority of a trial certificate is the platform's that has one",
 }
 """Reads that nobody of these tests gets 200 for, each with why."""
+
+REFUSED_TO_EVERYBODY_HERE = {
+    f"PUT {_PROJECT}/scanner": "there is no scanner to choose yet",
+    "PUT /users/{user_id}/cli_secret": "it is for people who sign in by OIDC, and here nobody does",
+}
+"""Changes that nobody of these tests gets through, each with why."""
+
+WITHOUT_A_BODY = {f"GET {_PROJECT}/scanner": "there is no scanner, of which Harbor says nothing, with 200"}
+"""Reads whose documented body is missing here, each with why."""
 
 AMENDED: dict[str, dict[str, Any]] = {
     # Harbor writes null for these three lists when they are empty.
@@ -191,6 +196,8 @@ CHANGES: dict[str, Any] = {
     "PUT /users/{user_id}": {"email": "a@example.com", "realname": "A", "comment": ""},
     "DELETE /users/{user_id}": None,
     "PUT /users/{user_id}/password": {"new_password": "Str0ng-enough"},
+    "PUT /users/{user_id}/cli_secret": {"secret": "Str0ng-enough"},
+    f"PUT {_PROJECT}/scanner": {"uuid": "1f3e0f1c-0000-4000-8000-000000000000"},
     "PUT /users/{user_id}/sysadmin": {"sysadmin_flag": True},
 }
 """A change that an admin may make, for every routed operation that changes something; None has no body."""
@@ -328,7 +335,8 @@ def broken(operation: Operation, answer: Any) -> list[str]:
         return [f"{status} is not documented"]
     wrong = [f"the header {name} is missing" for name in headers_of(said or {}) if name not in answer]
     schema = schema_of(operation, status)
-    if schema is None or operation.method == "HEAD":
+    is_empty = operation.method == "HEAD" or (status == 200 and str(operation) in WITHOUT_A_BODY)
+    if schema is None or is_empty:
         return wrong + (["there is a body where none is documented"] if answer.content else [])
     return wrong + contract.mistakes(schema, content(answer), DEFINITIONS)
 
@@ -385,7 +393,7 @@ def test_whatever_is_changed_keeps_the_contract(populated: Populated, key: str) 
     wrong = [f"{who}: {mistake}" for who, answer in answers for mistake in broken(operation, answer)]
     assert not wrong, "\n".join(wrong)
     statuses = {answer.status_code for _, answer in answers}
-    assert min(statuses) < 300, [answer.content for _, answer in answers]
+    assert (min(statuses) < 300) is (key not in REFUSED_TO_EVERYBODY_HERE), [answer.content for _, answer in answers]
     assert excused(operation) <= statuses, "excused and never answered"
 
 
