@@ -14,7 +14,7 @@ _ROBOT_AND_SECRETS = Statement(
     f"""
     SELECT {_ROBOT.sql}, secret.kind, secret.digest FROM rbac_robot robot
     LEFT JOIN rbac_robotsecret secret
-    ON secret.robot_id = robot.id AND (secret.expires IS NULL OR secret.expires > now())
+    ON secret.robot_id = robot.id AND (secret.expires IS NULL OR secret.expires > clock_timestamp())
     WHERE robot.name = $1
     """,  # noqa: S608 - columns of our own
 )

@@ -14,9 +14,9 @@ from core import clock, errors, oci
 from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import credentials, roles
-from rbac.access import Actor, Place, allowed, with_known_roles
+from rbac.access import Actor, Place, holds, with_known_roles
 from rbac.events import RobotCreated, RobotDeleted, RobotUpdated
-from rbac.models import Robot
+from rbac.models import Robot, RobotSecret
 from rbac.models.user import check_password_strength
 
 Permissions = Sequence[dict[str, Any]]
@@ -26,6 +26,7 @@ NEVER = -1
 EVERY_PROJECT = "*"
 # A century: what expires later may as well never expire.
 DAYS_MOST = 36500
+GRACE_MOST = 30 * 24 * 3600
 
 
 def create(
@@ -104,14 +105,29 @@ def update(
         emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id))
 
 
-def refresh_secret(*, robot: Robot, secret: str, actor: Actor) -> str:
-    """Replace the secret by a chosen one, or (without one) by a generated one, and return it."""
+def refresh_secret(*, robot: Robot, secret: str, grace_seconds: int, places: Places, actor: Actor) -> str:
+    """A new secret, chosen or (without one) generated, which is returned; the old ones are good for the grace yet.
+
+    Whoever knows the secret can do what the robot can, so Denied when that is more than the actor can himself.
+    """
     if secret:
         check_password_strength(secret)
+    if not 0 <= grace_seconds <= GRACE_MOST:
+        raise errors.BadRequest(f"grace_period must be 0 to {GRACE_MOST} seconds (30 days), not {grace_seconds}")
     with _changing(robot) as row:
-        shown = credentials.set_robot_secret(row, secret or None)
-        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id, detail="secret"))
+        check_grant(permissions=row.permissions, places=places, actor=actor)
+        shown = credentials.set_robot_secret(row, secret or None, grace=timedelta(seconds=grace_seconds))
+        detail = f"secret, the old one good for {grace_seconds} seconds" if grace_seconds else "secret"
+        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id, detail=detail))
     return shown
+
+
+def revoke_secret(*, robot: Robot, secret_id: int, actor: Actor) -> None:
+    """End one secret at once, be it the last. NotFound when the robot has no such secret that is still good."""
+    with _changing(robot) as row:
+        if not RobotSecret.objects.live().filter(robot=row, pk=secret_id).delete()[0]:
+            raise errors.NotFound(f"robot {row.name} has no secret {secret_id}")
+        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id, detail="secret revoked"))
 
 
 def delete(*, robot: Robot, actor: Actor) -> None:
@@ -171,12 +187,13 @@ def _has(actor: Actor, places: Places, kind: str, namespace: str, resource: str,
     if actor.is_sysadmin:
         return True
     if kind == "system":
-        return allowed(actor, resource, action)
+        return holds(actor, resource, action)
     if namespace == EVERY_PROJECT:
         # All projects, those of others and of the future too: only who has that list himself.
         return isinstance(actor, Robot) and actor.may(resource, action, EVERY_PROJECT)
     place = places.get(namespace)
-    return place is not None and allowed(actor, resource, action, place)
+    # A robot keeps what it was given when a public project becomes private.
+    return place is not None and holds(actor, resource, action, place)
 
 
 def _checked_duration(days: int) -> int:

@@ -71,6 +71,8 @@ urlpatterns = [
         "robots/<int:robot_id>",
         Robots.as_view({"get": "retrieve", "put": "update", "patch": "refresh", "delete": "destroy"}),
     ),
+    path("robots/<int:robot_id>/secrets", Robots.as_view({"get": "secrets"})),
+    path("robots/<int:robot_id>/secrets/<int:secret_id>", Robots.as_view({"delete": "revoke"})),
     path("repositories", AllRepositories.as_view({"get": "list"})),
     path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
     path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
@@ -88,6 +88,12 @@ def _grants(access: dict[str, Any], resource: str, action: str) -> bool:
     return bool(access["action"] == action or (resource, action, access["action"]) == ("repository", "pull", "push"))
 
 
+class RobotSecretQuerySet(models.QuerySet["RobotSecret"]):
+    def live(self) -> RobotSecretQuerySet:
+        """Those that open something now."""
+        return self.filter(models.Q(expires__isnull=True) | models.Q(expires__gt=clock.now()))
+
+
 class RobotSecret(models.Model):
     """One secret of a robot; while secrets are rotated it has several."""
 
@@ -99,8 +105,13 @@ class RobotSecret(models.Model):
     kind = models.CharField(max_length=16, choices=Kind)
     digest = models.CharField(max_length=255)
     """Generated: hexadecimal SHA-256 (the secret is random); chosen by people: Argon2."""
+    # A default of the database's, too: a core of yesterday's writes rows without it.
+    prefix = models.CharField(max_length=8, blank=True, default="", db_default="")
+    """How a generated secret begins, to be told from others; of a chosen one nothing may be given away."""
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[RobotSecret]] = RobotSecretQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"secret of {self.robot_id}"
