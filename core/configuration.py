@@ -7,6 +7,7 @@ everywhere without a restart and a push does not cost another query.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,6 +103,16 @@ class Text(Item):
 
 
 @dataclass(frozen=True)
+class Prefix(Text):
+    """How names begin that people sign in with."""
+
+    def check(self, key: str, value: str) -> None:
+        super().check(key, value)
+        if re.search(r"[:\s\x00-\x1f\x7f]", value):
+            raise errors.BadRequest(f"{key} holds no colon and no blank, which end a name where people sign in")
+
+
+@dataclass(frozen=True)
 class OneOf(Text):
     """A word of a closed set."""
 
@@ -192,7 +203,7 @@ ITEMS: dict[str, Item] = {
     "oidc_extra_redirect_parms": Words("{}"),
     "oidc_logout": Flag(),
     "robot_token_duration": Whole(30, most=_CENTURY),
-    "robot_name_prefix": Text("robot$", least=1, most=255),
+    "robot_name_prefix": Prefix("robot$", least=1, most=255),
     "notification_enable": Flag(True),
     "quota_per_project_enable": Flag(True),
     "storage_per_project": Bytes(UNLIMITED),

@@ -21,6 +21,8 @@ from core import clock, errors, redis
 from core.short_memory import ShortMemory
 from rbac import finders, login_limit
 from rbac.models import Robot, RobotSecret, User
+from rbac.models.robot import kept_name
+from rbac.models.user import is_username
 
 T = TypeVar("T")
 SECRET_LENGTH = 32
@@ -124,7 +126,12 @@ def _end_secrets(robot: Robot, grace: timedelta) -> None:
 
 
 def _account(name: str) -> _Account:
-    return _robot(name) if name.startswith(settings.ROBOT_NAME_PREFIX) else _user(name)
+    kept = kept_name(name)
+    account = _robot(kept) if kept else None
+    if account and (account.actor or not is_username(name)):
+        return account
+    # The configured prefix may be of letters, with which people's names begin too.
+    return _user(name)
 
 
 def _user(name: str) -> _Account:
@@ -132,8 +139,8 @@ def _user(name: str) -> _Account:
     return _Account(user, chosen=[user.password if user else _NOBODYS])
 
 
-def _robot(name: str) -> _Account:
-    robot, digests = finders.robot_with_live_secrets(name) if "\0" not in name else (None, {})
+def _robot(kept: str) -> _Account:
+    robot, digests = finders.robot_with_live_secrets(kept) if "\0" not in kept else (None, {})
     kinds = RobotSecret.Kind
     return _Account(robot, generated=digests.get(kinds.GENERATED, []), chosen=digests.get(kinds.CHOSEN, []))
 

@@ -20,9 +20,9 @@ _ROBOT_AND_SECRETS = Statement(
 )
 
 
-def robot_with_live_secrets(name: str) -> tuple[Robot | None, dict[str, list[str]]]:
-    """The robot of this name, or None, and the digests of its secrets that have not expired, by their kind."""
-    rows = _ROBOT_AND_SECRETS.rows(name)
+def robot_with_live_secrets(kept_name: str) -> tuple[Robot | None, dict[str, list[str]]]:
+    """The robot that is kept so, or None, and the digests of its secrets that have not expired, by their kind."""
+    rows = _ROBOT_AND_SECRETS.rows(kept_name)
     if not rows:
         return None, {}
     digests: dict[str, list[str]] = {}

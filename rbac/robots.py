@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
-from core import clock, errors, oci
+from core import clock, configuration, errors, oci
 from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import credentials, roles
 from rbac.access import Actor, Place, holds, with_known_roles
 from rbac.events import RobotCreated, RobotDeleted, RobotUpdated
-from rbac.models import Robot, RobotSecret
+from rbac.models import Robot, RobotSecret, User
+from rbac.models.robot import KEPT_PREFIX
 from rbac.models.user import check_password_strength
 
 Permissions = Sequence[dict[str, Any]]
@@ -44,19 +44,21 @@ def create(
 ) -> tuple[Robot, str]:
     """A robot of a project or (without one) of the system, and its secret, which is never shown again.
 
+    It lives for so many days; NEVER ends it, and 0 is the configured number.
+
     Raises BadRequest for permissions that no robot may have, Denied for those that its maker does not have
     himself, Conflict when the name is taken.
     """
     # The rule of projects' names, which keeps `+` out of them.
     if not oci.is_project_name(short_name):
         raise errors.BadRequest("robot name is not in lower case or contains illegal characters")
-    days = _checked_duration(duration_days)
+    days = _checked_duration(duration_days or default_duration())
     check_permissions(project=project, permissions=permissions)
     check_grant(permissions=permissions, places=places, actor=actor)
     if secret:
         check_password_strength(secret)
     robot = Robot(
-        name=settings.ROBOT_NAME_PREFIX + (f"{project.name}+{short_name}" if project else short_name),
+        kept_name=KEPT_PREFIX + (f"{project.name}+{short_name}" if project else short_name),
         short_name=short_name,
         level=Robot.Level.PROJECT if project else Robot.Level.SYSTEM,
         project_id=project_id,
@@ -65,9 +67,12 @@ def create(
         disabled=disabled,
         duration_days=days,
         created=clock.now(),
-        created_by=actor.name,
+        created_by=actor.kept_name if isinstance(actor, Robot) else actor.name,
     )
     robot.expires = _expiry(robot.created, days)
+    # With a prefix of letters, it could be a person's.
+    if User.objects.live().filter(username=robot.name).exists():
+        raise errors.Conflict(f"a user is called {robot.name}")
     with transaction.atomic():
         with refuse_duplicates(rbac_robot_name_key=f"robot {robot.name} exists already"):
             robot.save()
@@ -87,11 +92,11 @@ def update(
     places: Places,
     actor: Actor,
 ) -> None:
-    """Change everything but the name and the level; without a duration the expiry stays.
+    """Change everything but the name and the level; without a duration the expiry stays, 0 is as of `create`.
 
     Only what a permission list gains must be the actor's own.
     """
-    days = None if duration_days is None else _checked_duration(duration_days)
+    days = None if duration_days is None else _checked_duration(duration_days or default_duration())
     check_permissions(project=project, permissions=permissions)
     with _changing(robot) as row:
         check_grant(permissions=permissions, places=places, actor=actor, known=row.permissions)
@@ -168,6 +173,11 @@ def check_grant(*, permissions: Permissions, places: Places, actor: Actor, known
         if not _has(actor, places, *wanted):
             _, namespace, resource, action = wanted
             raise errors.Denied(f"you cannot give {resource}:{action} in {namespace}, which you do not have")
+
+
+def default_duration() -> int:
+    """For how many days a robot lives of which nobody said it."""
+    return int(configuration.get("robot_token_duration"))
 
 
 def places_named(permissions: Permissions) -> set[str]:

@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -23,6 +22,7 @@ from projects.models import Project
 from rbac import robots as accounts
 from rbac.authentication import actor_of
 from rbac.models import Robot, RobotSecret
+from rbac.models.robot import KEPT_PREFIX
 
 
 class AccessForm(Form):
@@ -66,7 +66,7 @@ def as_json(robot: Robot) -> dict[str, Any]:
             "disable": robot.disabled,
             "expires_at": _seconds(robot.expires),
             "permissions": robot.permissions,
-            "creator_type": "robot" if robot.created_by.startswith(settings.ROBOT_NAME_PREFIX) else "local",
+            "creator_type": "robot" if robot.created_by.startswith(KEPT_PREFIX) else "local",
             "creation_time": json.time(robot.created),
             "update_time": json.time(robot.updated),
         },
@@ -98,7 +98,7 @@ class Robots(Resource):
         "creation_time": "created",
         "update_time": "updated",
     }
-    default_sort = ("name",)
+    default_sort = ("kept_name",)
 
     def get_project(self) -> Project | None:
         """The project of the robots that the request is about; None for the system's."""
@@ -114,7 +114,7 @@ class Robots(Resource):
     def create(self, request: Request) -> Response:
         given = {**self._given}
         given.pop("level")
-        # Go's zero, which is no duration.
+        # Go's zero, which is the configured duration.
         given.setdefault("duration", 0)
         robot, secret = robots.create(project=self.get_project(), actor=actor_of(request), **given)
         body = {

@@ -189,7 +189,7 @@ def test_foreign_robots_are_out_of_reach(world: Project, call: Call, mallory: Us
         ("alice", {"permissions": factories.grants("*", "pull")}, 403),
         ("alice", {"level": "system"}, 403),
         ("alice", {"permissions": []}, 400),
-        ("alice", {"duration": 0}, 400),
+        ("alice", {"duration": -2}, 400),
         ("alice", {"name": "Bad Name"}, 400),
         ("alice", {"permissions": factories.grants("team", "scanner-pull")}, 400),
         ("root", {"level": "system", "permissions": factories.grants("*", "pull")}, 201),
