@@ -7,6 +7,7 @@ everywhere without a restart and a push does not cost another query.
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -215,7 +216,7 @@ ITEMS: dict[str, Item] = {
     "disabled_audit_log_event_types": Text(),
 }
 REMEMBERED_SECONDS = 1.0
-_remembered: tuple[float, dict[str, Any]] = (0.0, {})
+_remembered: tuple[float, dict[str, Any]] = (-math.inf, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +285,7 @@ def change(*, actor: str = SYSTEM, **values: Any) -> None:
 def forget() -> None:
     """Read afresh at the next question."""
     global _remembered
-    _remembered = (0.0, {})
+    _remembered = (-math.inf, {})
 
 
 def _stored() -> dict[str, Any]:
