@@ -7,6 +7,8 @@ everywhere without a restart and a push does not cost another query.
 from __future__ import annotations
 
 import json
+import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,6 +102,16 @@ class Text(Item):
     def check(self, key: str, value: str) -> None:
         if not self.least <= len(value) <= self.most:
             raise errors.BadRequest(f"{key} must have {self.least} to {self.most} characters, not {len(value)}")
+
+
+@dataclass(frozen=True)
+class Prefix(Text):
+    """How names begin that people sign in with."""
+
+    def check(self, key: str, value: str) -> None:
+        super().check(key, value)
+        if re.search(r"[:\s\x00-\x1f\x7f]", value):
+            raise errors.BadRequest(f"{key} holds no colon and no blank, which end a name where people sign in")
 
 
 @dataclass(frozen=True)
@@ -206,7 +218,7 @@ ITEMS: dict[str, Item] = {
     "oidc_extra_redirect_parms": Words("{}"),
     "oidc_logout": Flag(),
     "robot_token_duration": Whole(30, most=_CENTURY),
-    "robot_name_prefix": Text("robot$", least=1, most=255),
+    "robot_name_prefix": Prefix("robot$", least=1, most=255),
     "notification_enable": Flag(True),
     "quota_per_project_enable": Flag(True),
     "storage_per_project": Bytes(UNLIMITED),
@@ -218,7 +230,7 @@ ITEMS: dict[str, Item] = {
     "disabled_audit_log_event_types": Text(),
 }
 REMEMBERED_SECONDS = 1.0
-_remembered: tuple[float, dict[str, Any]] = (0.0, {})
+_remembered: tuple[float, dict[str, Any]] = (-math.inf, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +310,7 @@ def change(*, actor: str = SYSTEM, **values: Any) -> None:
 def forget() -> None:
     """Read afresh at the next question."""
     global _remembered
-    _remembered = (0.0, {})
+    _remembered = (-math.inf, {})
 
 
 def _stored() -> dict[str, Any]:

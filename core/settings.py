@@ -187,7 +187,6 @@ AUTHENTICATION_BACKENDS = ["rbac.backends.local.LocalBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 CREDENTIAL_LIFETIME = env.int("WHARF_CREDENTIAL_CACHE_SECONDS", default=300)
 LOGIN_FAILURES_PER_MINUTE = env.int("WHARF_LOGIN_FAILURES_PER_MINUTE", default=10)
-ROBOT_NAME_PREFIX = "robot$"
 CSRF_COOKIE_NAME = "_gorilla_csrf"
 CSRF_HEADER_NAME = "HTTP_X_HARBOR_CSRF_TOKEN"
 CSRF_COOKIE_SAMESITE = "Strict"

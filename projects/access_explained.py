@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-
 from core import configuration, errors, oci
 from projects import quotas, reach
 from projects.models import Artifact, Member, Project, Repository, Tag
@@ -19,6 +17,7 @@ from projects.reach import Reach
 from rbac import roles
 from rbac.access import Actor, allowed, allowed_for_tags
 from rbac.models import Anonymous, Robot, User
+from rbac.models.robot import kept_name
 from rbac.roles import Role
 
 CHANGES = ("push", "delete", "create", "update")
@@ -188,9 +187,9 @@ def _find(subject: str, project: Project) -> Actor | None:
     """Who it is; robots only when they have anything here: which ones others have is not for this project's admins."""
     if subject == Anonymous.name:
         return Anonymous()
-    if subject.startswith(settings.ROBOT_NAME_PREFIX):
-        robot = Robot.objects.filter(name=subject).first()
-        return robot if robot and robot.is_for(project.name) else None
+    kept = kept_name(subject)
+    if kept and (robot := Robot.objects.filter(kept_name=kept).first()):
+        return robot if robot.is_for(project.name) else None
     user: User | None = User.objects.live().filter(username=subject).first()
     return user
 

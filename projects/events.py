@@ -168,6 +168,41 @@ class TagDeleted(ArtifactEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImmutableRuleEvent(ProjectEvent):
+    resource_type = "immutable-tag"
+
+    rule_id: int
+    rule: str
+    """The rule in words."""
+
+    @property
+    def resource(self) -> str:
+        return f"{self.project}/{self.rule_id}"
+
+    @property
+    def details(self) -> str:
+        return self.rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImmutableRuleCreated(ImmutableRuleEvent):
+    topic = "CREATE_IMMUTABLE_RULE"
+    operation = "create"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImmutableRuleUpdated(ImmutableRuleEvent):
+    topic = "UPDATE_IMMUTABLE_RULE"
+    operation = "update"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImmutableRuleDeleted(ImmutableRuleEvent):
+    topic = "DELETE_IMMUTABLE_RULE"
+    operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelEvent(Event):
     resource_type = "label"
 

@@ -15,6 +15,7 @@ BOOLEANS = (
     "auto_sbom_generation",
     "reuse_sys_cve_allowlist",
 )
+KEYS = (*BOOLEANS, "severity")
 SEVERITIES = ("none", "low", "medium", "high", "critical")
 
 
@@ -28,6 +29,14 @@ def checked(given: Mapping[str, str]) -> dict[str, str]:
     if "severity" in given:
         kept["severity"] = _severity(given["severity"])
     return kept
+
+
+def checked_one(key: str, value: str) -> str:
+    """A single key's value as Harbor writes it; BadRequest for a key that is none, too."""
+    kept = checked({key: value})
+    if key not in kept:
+        raise errors.BadRequest(f"invalid key: {key[:40]!r} is none of {', '.join(KEYS)}")
+    return kept[key]
 
 
 def _boolean(key: str, value: str) -> str:

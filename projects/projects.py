@@ -13,7 +13,7 @@ from core.events import SYSTEM, emit
 from projects import links, quotas
 from projects import metadata as project_metadata
 from projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
-from projects.models import Label, Member, Project, Quota, Repository
+from projects.models import ImmutableRule, Label, Member, Project, Quota, Repository
 from rbac import robots
 from rbac.access import Actor, allowed
 from rbac.models import User
@@ -49,12 +49,32 @@ def create_for(*, name: str, owner: User) -> Project:
 def update(*, project: Project, metadata: Mapping[str, str], actor: Actor) -> None:
     """Change what is given; metadata are merged key by key."""
     kept = project_metadata.checked(metadata)
-    said = kept.pop("public", None)
-    with held(project) as row:
-        row.public = row.public if said is None else said == "true"
-        row.metadata = {**row.metadata, **kept}
-        row.save(update_fields=["public", "metadata", "updated"])
-        emit(ProjectUpdated(actor=actor.name, project_id=row.pk, project=row.name))
+    with _metadata_of(project, actor) as known:
+        known.update(kept)
+
+
+def add_metadata(*, project: Project, key: str, value: str, actor: Actor) -> None:
+    """Say something that is not said yet. BadRequest for what cannot be, Conflict for a key that is there."""
+    kept = project_metadata.checked_one(key, value)
+    with _metadata_of(project, actor) as known:
+        if key in known:
+            raise errors.Conflict(f"the project {project.name} has {key} already")
+        known[key] = kept
+
+
+def set_metadata(*, project: Project, key: str, value: str, actor: Actor) -> None:
+    """Change one key. BadRequest for what cannot be, NotFound for a key that is not there."""
+    kept = project_metadata.checked_one(key, value)
+    with _metadata_of(project, actor) as known:
+        _check_said(project, key, known)
+        known[key] = kept
+
+
+def delete_metadata(*, project: Project, key: str, actor: Actor) -> None:
+    """Say no more about a key; a project that is not said to be public is private. NotFound as of `set_metadata`."""
+    with _metadata_of(project, actor) as known:
+        _check_said(project, key, known)
+        del known[key]
 
 
 def delete(*, project: Project, actor: Actor) -> None:
@@ -70,6 +90,7 @@ def delete(*, project: Project, actor: Actor) -> None:
         row.save(update_fields=["deleted"])
         row.members.all().delete()
         Label.objects.filter(project=row).delete()
+        ImmutableRule.objects.filter(project=row).delete()
         robots.forget_project(project_id=row.pk, name=row.name)
         emit(ProjectDeleted(actor=actor.name, project_id=row.pk, project=row.name))
     try:
@@ -102,6 +123,23 @@ def first_admin() -> User:
     if admin is None:
         raise errors.Precondition("there is no system admin who could own the project")
     return admin
+
+
+@contextmanager
+def _metadata_of(project: Project, actor: Actor) -> Iterator[dict[str, str]]:
+    """All metadata of a project as they are now, for the caller to change in place; then they are the project's."""
+    with held(project) as row:
+        known = row.all_metadata
+        yield known
+        row.public = known.pop("public", "false") == "true"
+        row.metadata = known
+        row.save(update_fields=["public", "metadata", "updated"])
+        emit(ProjectUpdated(actor=actor.name, project_id=row.pk, project=row.name))
+
+
+def _check_said(project: Project, key: str, known: Mapping[str, str]) -> None:
+    if key not in known:
+        raise errors.NotFound(f"the project {project.name} has no {key[:40]}")
 
 
 def _check_name(name: str) -> None:

@@ -222,6 +222,14 @@ def visible_repositories(actor: Actor) -> RepositoryQuerySet:
     return rows.filter(~Q(project__in=some.project_ids) | Q(pk__in=some.repositories(Repository.objects.all())))
 
 
+def listable_repositories(actor: Actor) -> RepositoryQuerySet:
+    """What an actor may list: every role may list all it reaches, a robot only where its list says so."""
+    rows = visible_repositories(actor)
+    if not isinstance(actor, Robot):
+        return rows
+    return rows.filter(project__in=Project.objects.allowing(actor, "repository", "list"))
+
+
 def recount_repositories(projects: Sequence[Project], actor: Actor) -> None:
     """Correct `repo_count` of each project where the actor is limited."""
     some = limited(actor, projects)

@@ -66,6 +66,14 @@ def update(
         )
 
 
+def refresh_secret(*, robot: Robot, secret: str, grace_seconds: int, actor: Actor) -> str:
+    """A robot's new secret. Raises what `rbac.robots.refresh_secret` does."""
+    with _places_held(robot.permissions, actor) as places:
+        return robots.refresh_secret(
+            robot=robot, secret=secret, grace_seconds=grace_seconds, places=places, actor=actor
+        )
+
+
 @contextmanager
 def _places_held(permissions: Permissions, actor: Actor) -> Iterator[dict[str, Project]]:
     """The projects that the permissions name, locked against deletion, in one order for all callers.

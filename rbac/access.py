@@ -31,11 +31,16 @@ class Place(Protocol):
 
 def allowed(actor: Actor, resource: str, action: str, project: Place | None = None) -> bool:
     """Whether an actor may do this in a project or, without one, in the system. Default: no."""
+    if project is not None and project.public and roles.public_grants(resource, action):
+        return True
+    return holds(actor, resource, action, project)
+
+
+def holds(actor: Actor, resource: str, action: str, project: Place | None = None) -> bool:
+    """Whether an actor was given this himself, not only as everybody while a project is public: what he can pass on."""
     if actor.is_sysadmin:
         # Only scanners' robots hold it: it opens what the vulnerability policy closes.
         return (resource, action) != ("repository", "scanner-pull")
-    if project is not None and project.public and roles.public_grants(resource, action):
-        return True
     if isinstance(actor, Robot):
         return actor.may(resource, action, project.name if project else None)
     if project is None or not isinstance(actor, User):

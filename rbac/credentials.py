@@ -10,18 +10,26 @@ import string
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
+from django.db.models import Q
 
-from core import errors, redis
+from core import clock, errors, redis
 from core.short_memory import ShortMemory
 from rbac import finders, login_limit
 from rbac.models import Robot, RobotSecret, User
+from rbac.models.robot import kept_name
+from rbac.models.user import is_username
 
 T = TypeVar("T")
 SECRET_LENGTH = 32
+# What is left of a generated secret is still far more than anybody guesses.
+PREFIX_LENGTH = 4
+# Whoever guesses costs as many slow hashes as a robot has chosen secrets.
+MOST_SECRETS = 5
 LONGEST_SECRET = 1024
 # Django allows Argon2 100 MB for each check: a few at once, not one per thread.
 _hashing = threading.BoundedSemaphore(2)
@@ -66,16 +74,18 @@ def generate_secret() -> str:
             return secret
 
 
-def set_robot_secret(robot: Robot, secret: str | None = None) -> str:
-    """Give a robot a new only secret, generated unless one is chosen, and return it."""
-    generated = secret is None
-    text = secret or generate_secret()
-    robot.secrets.all().delete()
-    RobotSecret.objects.create(
-        robot=robot,
-        kind=RobotSecret.Kind.GENERATED if generated else RobotSecret.Kind.CHOSEN,
-        digest=_sha256(text) if generated else hashing(lambda: make_password(text)),
-    )
+def set_robot_secret(robot: Robot, secret: str | None = None, *, grace: timedelta = timedelta()) -> str:
+    """Give a robot a new secret, generated unless one is chosen, and return it; the old ones end after `grace`.
+
+    Precondition when the robot would have more than MOST_SECRETS at once.
+    """
+    _end_secrets(robot, grace)
+    if secret is not None:
+        chosen = secret
+        robot.secrets.create(kind=RobotSecret.Kind.CHOSEN, digest=hashing(lambda: make_password(chosen)))
+        return secret
+    text = generate_secret()
+    robot.secrets.create(kind=RobotSecret.Kind.GENERATED, digest=_sha256(text), prefix=text[:PREFIX_LENGTH])
     return text
 
 
@@ -101,8 +111,27 @@ class _Account:
     """Argon2."""
 
 
+def _end_secrets(robot: Robot, grace: timedelta) -> None:
+    """Let what a robot has end after a while, or at once; what ends sooner keeps its time."""
+    end = clock.now() + grace
+    if grace:
+        robot.secrets.filter(expires__lte=clock.now()).delete()
+        if robot.secrets.count() >= MOST_SECRETS:
+            raise errors.Precondition(
+                f"robot {robot.name} has {MOST_SECRETS} secrets that are still good: revoke one, or leave out the grace"
+            )
+        robot.secrets.filter(Q(expires__isnull=True) | Q(expires__gt=end)).update(expires=end)
+    else:
+        robot.secrets.all().delete()
+
+
 def _account(name: str) -> _Account:
-    return _robot(name) if name.startswith(settings.ROBOT_NAME_PREFIX) else _user(name)
+    kept = kept_name(name)
+    account = _robot(kept) if kept else None
+    if account and (account.actor or not is_username(name)):
+        return account
+    # The configured prefix may be of letters, with which people's names begin too.
+    return _user(name)
 
 
 def _user(name: str) -> _Account:
@@ -110,8 +139,8 @@ def _user(name: str) -> _Account:
     return _Account(user, chosen=[user.password if user else _NOBODYS])
 
 
-def _robot(name: str) -> _Account:
-    robot, digests = finders.robot_with_live_secrets(name) if "\0" not in name else (None, {})
+def _robot(kept: str) -> _Account:
+    robot, digests = finders.robot_with_live_secrets(kept) if "\0" not in kept else (None, {})
     kinds = RobotSecret.Kind
     return _Account(robot, generated=digests.get(kinds.GENERATED, []), chosen=digests.get(kinds.CHOSEN, []))
 

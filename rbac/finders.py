@@ -14,15 +14,15 @@ _ROBOT_AND_SECRETS = Statement(
     f"""
     SELECT {_ROBOT.sql}, secret.kind, secret.digest FROM rbac_robot robot
     LEFT JOIN rbac_robotsecret secret
-    ON secret.robot_id = robot.id AND (secret.expires IS NULL OR secret.expires > now())
+    ON secret.robot_id = robot.id AND (secret.expires IS NULL OR secret.expires > clock_timestamp())
     WHERE robot.name = $1
     """,  # noqa: S608 - columns of our own
 )
 
 
-def robot_with_live_secrets(name: str) -> tuple[Robot | None, dict[str, list[str]]]:
-    """The robot of this name, or None, and the digests of its secrets that have not expired, by their kind."""
-    rows = _ROBOT_AND_SECRETS.rows(name)
+def robot_with_live_secrets(kept_name: str) -> tuple[Robot | None, dict[str, list[str]]]:
+    """The robot that is kept so, or None, and the digests of its secrets that have not expired, by their kind."""
+    rows = _ROBOT_AND_SECRETS.rows(kept_name)
     if not rows:
         return None, {}
     digests: dict[str, list[str]] = {}

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
-from core import clock, errors, oci
+from core import clock, configuration, errors, oci
 from core.constraints import refuse_duplicates
 from core.events import emit
 from rbac import credentials, roles
-from rbac.access import Actor, Place, allowed, with_known_roles
+from rbac.access import Actor, Place, holds, with_known_roles
 from rbac.events import RobotCreated, RobotDeleted, RobotUpdated
-from rbac.models import Robot
+from rbac.models import Robot, RobotSecret, User
+from rbac.models.robot import KEPT_PREFIX
 from rbac.models.user import check_password_strength
 
 Permissions = Sequence[dict[str, Any]]
@@ -26,6 +26,7 @@ NEVER = -1
 EVERY_PROJECT = "*"
 # A century: what expires later may as well never expire.
 DAYS_MOST = 36500
+GRACE_MOST = 30 * 24 * 3600
 
 
 def create(
@@ -43,19 +44,21 @@ def create(
 ) -> tuple[Robot, str]:
     """A robot of a project or (without one) of the system, and its secret, which is never shown again.
 
+    It lives for so many days; NEVER ends it, and 0 is the configured number.
+
     Raises BadRequest for permissions that no robot may have, Denied for those that its maker does not have
     himself, Conflict when the name is taken.
     """
     # The rule of projects' names, which keeps `+` out of them.
     if not oci.is_project_name(short_name):
         raise errors.BadRequest("robot name is not in lower case or contains illegal characters")
-    days = _checked_duration(duration_days)
+    days = _checked_duration(duration_days or default_duration())
     check_permissions(project=project, permissions=permissions)
     check_grant(permissions=permissions, places=places, actor=actor)
     if secret:
         check_password_strength(secret)
     robot = Robot(
-        name=settings.ROBOT_NAME_PREFIX + (f"{project.name}+{short_name}" if project else short_name),
+        kept_name=KEPT_PREFIX + (f"{project.name}+{short_name}" if project else short_name),
         short_name=short_name,
         level=Robot.Level.PROJECT if project else Robot.Level.SYSTEM,
         project_id=project_id,
@@ -64,9 +67,12 @@ def create(
         disabled=disabled,
         duration_days=days,
         created=clock.now(),
-        created_by=actor.name,
+        created_by=actor.kept_name if isinstance(actor, Robot) else actor.name,
     )
     robot.expires = _expiry(robot.created, days)
+    # With a prefix of letters, it could be a person's.
+    if User.objects.live().filter(username=robot.name).exists():
+        raise errors.Conflict(f"a user is called {robot.name}")
     with transaction.atomic():
         with refuse_duplicates(rbac_robot_name_key=f"robot {robot.name} exists already"):
             robot.save()
@@ -86,11 +92,11 @@ def update(
     places: Places,
     actor: Actor,
 ) -> None:
-    """Change everything but the name and the level; without a duration the expiry stays.
+    """Change everything but the name and the level; without a duration the expiry stays, 0 is as of `create`.
 
     Only what a permission list gains must be the actor's own.
     """
-    days = None if duration_days is None else _checked_duration(duration_days)
+    days = None if duration_days is None else _checked_duration(duration_days or default_duration())
     check_permissions(project=project, permissions=permissions)
     with _changing(robot) as row:
         check_grant(permissions=permissions, places=places, actor=actor, known=row.permissions)
@@ -104,14 +110,29 @@ def update(
         emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id))
 
 
-def refresh_secret(*, robot: Robot, secret: str, actor: Actor) -> str:
-    """Replace the secret by a chosen one, or (without one) by a generated one, and return it."""
+def refresh_secret(*, robot: Robot, secret: str, grace_seconds: int, places: Places, actor: Actor) -> str:
+    """A new secret, chosen or (without one) generated, which is returned; the old ones are good for the grace yet.
+
+    Whoever knows the secret can do what the robot can, so Denied when that is more than the actor can himself.
+    """
     if secret:
         check_password_strength(secret)
+    if not 0 <= grace_seconds <= GRACE_MOST:
+        raise errors.BadRequest(f"grace_period must be 0 to {GRACE_MOST} seconds (30 days), not {grace_seconds}")
     with _changing(robot) as row:
-        shown = credentials.set_robot_secret(row, secret or None)
-        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id, detail="secret"))
+        check_grant(permissions=row.permissions, places=places, actor=actor)
+        shown = credentials.set_robot_secret(row, secret or None, grace=timedelta(seconds=grace_seconds))
+        detail = f"secret, the old one good for {grace_seconds} seconds" if grace_seconds else "secret"
+        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id, detail=detail))
     return shown
+
+
+def revoke_secret(*, robot: Robot, secret_id: int, actor: Actor) -> None:
+    """End one secret at once, be it the last. NotFound when the robot has no such secret that is still good."""
+    with _changing(robot) as row:
+        if not RobotSecret.objects.live().filter(robot=row, pk=secret_id).delete()[0]:
+            raise errors.NotFound(f"robot {row.name} has no secret {secret_id}")
+        emit(RobotUpdated(actor=actor.name, account=row.name, project_id=row.project_id, detail="secret revoked"))
 
 
 def delete(*, robot: Robot, actor: Actor) -> None:
@@ -154,6 +175,11 @@ def check_grant(*, permissions: Permissions, places: Places, actor: Actor, known
             raise errors.Denied(f"you cannot give {resource}:{action} in {namespace}, which you do not have")
 
 
+def default_duration() -> int:
+    """For how many days a robot lives of which nobody said it."""
+    return int(configuration.get("robot_token_duration"))
+
+
 def places_named(permissions: Permissions) -> set[str]:
     """Names of the projects that the permissions are about."""
     return {entry["namespace"] for entry in permissions if entry["kind"] == "project"} - {EVERY_PROJECT}
@@ -171,12 +197,13 @@ def _has(actor: Actor, places: Places, kind: str, namespace: str, resource: str,
     if actor.is_sysadmin:
         return True
     if kind == "system":
-        return allowed(actor, resource, action)
+        return holds(actor, resource, action)
     if namespace == EVERY_PROJECT:
         # All projects, those of others and of the future too: only who has that list himself.
         return isinstance(actor, Robot) and actor.may(resource, action, EVERY_PROJECT)
     place = places.get(namespace)
-    return place is not None and allowed(actor, resource, action, place)
+    # A robot keeps what it was given when a public project becomes private.
+    return place is not None and holds(actor, resource, action, place)
 
 
 def _checked_duration(days: int) -> int:

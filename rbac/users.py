@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import NoReturn
 
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
@@ -82,6 +83,18 @@ def change_password(*, user: User, new: str, old: str, actor: Actor) -> None:
         hashing(lambda: row.set_password(new))
         row.save(update_fields=["password", "updated"])
         emit(UserUpdated(actor=actor.name, account=row.name, detail="password"))
+
+
+def set_cli_secret(*, user: User, secret: str) -> NoReturn:
+    """Precondition, as in Harbor: docker needs such a secret for people without a password here, and there are none.
+
+    BadRequest when it would be too weak for them, too.
+    """
+    check_password_strength(secret)
+    mode = configuration.get("auth_mode")
+    raise errors.Precondition(
+        f"unable to update CLI secret under authmode: {mode}; {user.name} signs in with a password, docker too"
+    )
 
 
 def set_sysadmin(*, user: User, is_sysadmin: bool, actor: Actor) -> None:

@@ -52,7 +52,9 @@ def project(
 
 
 def robot(name: str, permissions: list[dict[str, Any]], **more: Any) -> tuple[Robot, str]:
-    made = Robot.objects.create(name=f"robot${name}", short_name=name, level="system", permissions=permissions, **more)
+    made = Robot.objects.create(
+        kept_name=f"robot${name}", short_name=name, level="system", permissions=permissions, **more
+    )
     return made, credentials.set_robot_secret(made)
 
 

@@ -82,7 +82,7 @@ def make_robot(project: Project | None = None, access: Iterable[str] = (), name:
     space = {"kind": "project", "namespace": project.name} if project else {"kind": "system", "namespace": "/"}
     robot = Robot.objects.create(
         **{
-            "name": f"robot${project.name}+{name}" if project else f"robot${name}",
+            "kept_name": f"robot${project.name}+{name}" if project else f"robot${name}",
             "short_name": name,
             "level": "project" if project else "system",
             "project_id": project.pk if project else None,

@@ -53,7 +53,7 @@ def as_json(project: Project) -> dict[str, Any]:
             "repo_count": known.get("repo_count") or 0,
             "current_user_role_id": int(roles[0]) if roles else 0,
             "current_user_role_ids": [int(role) for role in roles],
-            "metadata": {"public": str(project.public).lower(), **project.metadata},
+            "metadata": project.all_metadata,
         },
         keep=("repo_count",),
     )
@@ -99,9 +99,7 @@ class Projects(Resource):
 
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
-        rows: ProjectQuerySet = Project.objects.visible_to(actor)
-        if allowed(actor, "project", "list"):
-            rows = Project.objects.live()
+        rows: ProjectQuerySet = Project.objects.listable_by(actor)
         query = request.query_params
         if name := query.get("name"):
             rows = rows.filter(name__icontains=name)

@@ -12,11 +12,10 @@ from core.api.forms import Form, Text
 from core.api.resource import Resource
 from projects import reach, repositories
 from projects.api.parents import InProject
-from projects.models import Project, Repository
+from projects.models import Repository
 from projects.models.repository import RepositoryQuerySet
-from rbac.access import Actor, allowed
+from rbac.access import Actor
 from rbac.authentication import actor_of
-from rbac.models import Robot
 from rbac.permissions import EVERYBODY
 
 FILTER_FIELDS = {
@@ -66,7 +65,7 @@ class AllRepositories(Resource):
 
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
-        rows = _listable(actor).select_related("project").with_artifact_count()
+        rows = reach.listable_repositories(actor).select_related("project").with_artifact_count()
         return self.listing(rows, as_json, lambda page: completed(page, actor))
 
 
@@ -98,12 +97,3 @@ class Repositories(InProject):
 
     def _with_details(self, rows: RepositoryQuerySet) -> RepositoryQuerySet:
         return rows.select_related("project").with_artifact_count()
-
-
-def _listable(actor: Actor) -> RepositoryQuerySet:
-    """What an actor may list: every role may list all it reaches, a robot only where its list says so."""
-    rows = reach.visible_repositories(actor)
-    if not isinstance(actor, Robot):
-        return rows
-    visible = Project.objects.visible_to(actor)
-    return rows.filter(project__in=[each.pk for each in visible if allowed(actor, "repository", "list", each)])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -21,7 +21,8 @@ from projects.api.parents import NUMBER, unknown_project
 from projects.models import Project
 from rbac import robots as accounts
 from rbac.authentication import actor_of
-from rbac.models import Robot
+from rbac.models import Robot, RobotSecret
+from rbac.models.robot import KEPT_PREFIX
 
 
 class AccessForm(Form):
@@ -48,6 +49,8 @@ class RobotForm(Form):
 
 class SecretForm(Form):
     secret = Text(default="")
+    # Wharf's own: for how many seconds the old secrets go on.
+    grace_period = Whole(default=0)
 
 
 def as_json(robot: Robot) -> dict[str, Any]:
@@ -61,9 +64,9 @@ def as_json(robot: Robot) -> dict[str, Any]:
             "duration": robot.duration_days,
             "editable": True,
             "disable": robot.disabled,
-            "expires_at": _expires_at(robot),
+            "expires_at": _seconds(robot.expires),
             "permissions": robot.permissions,
-            "creator_type": "robot" if robot.created_by.startswith(settings.ROBOT_NAME_PREFIX) else "local",
+            "creator_type": "robot" if robot.created_by.startswith(KEPT_PREFIX) else "local",
             "creation_time": json.time(robot.created),
             "update_time": json.time(robot.updated),
         },
@@ -71,11 +74,23 @@ def as_json(robot: Robot) -> dict[str, Any]:
     )
 
 
+def secret_as_json(secret: RobotSecret) -> dict[str, Any]:
+    """What tells a robot's secret from its others, and no more of it than that."""
+    return json.without_empty(
+        {
+            "id": secret.pk,
+            "prefix": secret.prefix,
+            "creation_time": json.time(secret.created),
+            "expires_at": _seconds(secret.expires),
+        }
+    )
+
+
 class Robots(Resource):
     """Each robot is asked about where it belongs: in its project, or in the system."""
 
     resource = "robot"
-    verbs = {"refresh": "update"}
+    verbs = {"refresh": "update", "secrets": "update", "revoke": "update"}
     filter_fields = {
         "name": "short_name",
         "description": "description",
@@ -83,7 +98,7 @@ class Robots(Resource):
         "creation_time": "created",
         "update_time": "updated",
     }
-    default_sort = ("name",)
+    default_sort = ("kept_name",)
 
     def get_project(self) -> Project | None:
         """The project of the robots that the request is about; None for the system's."""
@@ -99,7 +114,7 @@ class Robots(Resource):
     def create(self, request: Request) -> Response:
         given = {**self._given}
         given.pop("level")
-        # Go's zero, which is no duration.
+        # Go's zero, which is the configured duration.
         given.setdefault("duration", 0)
         robot, secret = robots.create(project=self.get_project(), actor=actor_of(request), **given)
         body = {
@@ -107,7 +122,7 @@ class Robots(Resource):
             "name": robot.name,
             "secret": secret,
             "creation_time": json.time(robot.created),
-            "expires_at": _expires_at(robot),
+            "expires_at": _seconds(robot.expires),
         }
         return self.created(robot.pk, body)
 
@@ -125,10 +140,24 @@ class Robots(Resource):
         return self.done()
 
     def refresh(self, request: Request, robot_id: int) -> Response:
-        chosen = self.body(SecretForm)["secret"]
-        secret = accounts.refresh_secret(robot=self._robot, secret=chosen, actor=actor_of(request))
+        given = self.body(SecretForm)
+        secret = robots.refresh_secret(
+            robot=self._robot,
+            secret=given["secret"],
+            grace_seconds=given["grace_period"],
+            actor=actor_of(request),
+        )
         # Who chose it knows it.
-        return Response({} if chosen else {"secret": secret})
+        return Response({} if given["secret"] else {"secret": secret})
+
+    def secrets(self, request: Request, robot_id: int) -> Response:
+        """The secrets that are good now, the newest first."""
+        rows = RobotSecret.objects.live().filter(robot=self._robot).order_by("-pk")
+        return Response([secret_as_json(row) for row in rows])
+
+    def revoke(self, request: Request, robot_id: int, secret_id: int) -> Response:
+        accounts.revoke_secret(robot=self._robot, secret_id=secret_id, actor=actor_of(request))
+        return self.done()
 
     def destroy(self, request: Request, robot_id: int) -> Response:
         accounts.delete(robot=self._robot, actor=actor_of(request))
@@ -191,5 +220,6 @@ def _known(project: Project | None, name: object, request: Request) -> Project:
     return project
 
 
-def _expires_at(robot: Robot) -> int:
-    return int(robot.expires.timestamp()) if robot.expires else -1
+def _seconds(expires: datetime | None) -> int:
+    """Seconds since 1970; -1 for never."""
+    return int(expires.timestamp()) if expires else -1

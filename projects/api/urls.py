@@ -8,13 +8,17 @@ from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.artifacts import Accessories, Artifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
+from projects.api.immutable_rules import ImmutableRules
 from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
+from projects.api.metadata import Metadata
 from projects.api.permissions import CurrentPermissions, Permissions
 from projects.api.projects import OneProject, Projects
 from projects.api.quotas import Quotas
 from projects.api.repositories import AllRepositories, Repositories
 from projects.api.robots import Robots
+from projects.api.scanner import Scanner
+from projects.api.search import Search
 from projects.api.statistics import Statistics
 from projects.api.tags import Tags
 
@@ -36,6 +40,19 @@ urlpatterns = [
         f"{_PROJECT}/members/<int:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    # The slash at the end is Harbor's.
+    path(f"{_PROJECT}/metadatas/", Metadata.as_view({"get": "list", "post": "create"})),
+    path(
+        f"{_PROJECT}/metadatas/<str:meta_name>",
+        Metadata.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path(f"{_PROJECT}/scanner", Scanner.as_view({"get": "retrieve", "put": "update"})),
+    path(f"{_PROJECT}/scanner/candidates", Scanner.as_view({"get": "candidates"})),
+    path(f"{_PROJECT}/immutabletagrules", ImmutableRules.as_view({"get": "list", "post": "create"})),
+    path(
+        f"{_PROJECT}/immutabletagrules/<int:rule_id>",
+        ImmutableRules.as_view({"put": "update", "delete": "destroy"}),
+    ),
     path("projects/<str:project_name>/logs", ProjectLogs.as_view({"get": "older"})),
     path("projects/<str:project_name>/auditlog-exts", ProjectLogs.as_view({"get": "list"})),
     path("audit-logs", AuditLogs.as_view({"get": "older"})),
@@ -43,6 +60,7 @@ urlpatterns = [
     path("auditlog-exts/events", AuditLogs.as_view({"get": "event_types"})),
     path("quotas", Quotas.as_view({"get": "list"})),
     path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
+    path("search", Search.as_view({"get": "list"})),
     path("statistics", Statistics.as_view({"get": "retrieve"})),
     path("labels", Labels.as_view({"get": "list", "post": "create"})),
     path("labels/<int:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
@@ -53,6 +71,8 @@ urlpatterns = [
         "robots/<int:robot_id>",
         Robots.as_view({"get": "retrieve", "put": "update", "patch": "refresh", "delete": "destroy"}),
     ),
+    path("robots/<int:robot_id>/secrets", Robots.as_view({"get": "secrets"})),
+    path("robots/<int:robot_id>/secrets/<int:secret_id>", Robots.as_view({"delete": "revoke"})),
     path("repositories", AllRepositories.as_view({"get": "list"})),
     path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
     path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),

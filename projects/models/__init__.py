@@ -3,6 +3,7 @@
 from projects.models.artifact import Accessory, Artifact
 from projects.models.audit_log import AuditLog
 from projects.models.blob import Blob, RepositoryBlob
+from projects.models.immutable_rule import ImmutableRule
 from projects.models.label import ArtifactLabel, Label
 from projects.models.manifest import Manifest
 from projects.models.member import Member
@@ -19,6 +20,7 @@ __all__ = [
     "ArtifactLabel",
     "AuditLog",
     "Blob",
+    "ImmutableRule",
     "Label",
     "Manifest",
     "Member",

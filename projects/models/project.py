@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from core.postgres.prepared import Statement
 from rbac import roles
-from rbac.access import Actor
+from rbac.access import Actor, allowed
 from rbac.models import Robot, User
 from rbac.roles import Role
 
@@ -66,6 +66,10 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         numbers = own.order_by().values("project").annotate(number=models.Count("pk")).values("number")
         return self.annotate(repo_count=models.Subquery(numbers))
 
+    def listable_by(self, actor: Actor) -> ProjectQuerySet:
+        """What an actor may know of; for who was given the list of all projects, all that live."""
+        return self.live() if allowed(actor, "project", "list") else self.visible_to(actor)
+
     def visible_to(self, actor: Actor) -> ProjectQuerySet:
         """Live projects that an actor may know of."""
         live = self.live()
@@ -103,6 +107,11 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def all_metadata(self) -> dict[str, str]:
+        """Harbor's project metadata, `public` among them."""
+        return {"public": str(self.public).lower(), **self.metadata}
 
     def roles_of(self, user: User) -> set[Role]:
         """The roles a user has here, own and through groups; without those that are limited to some tags."""

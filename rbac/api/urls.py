@@ -16,5 +16,6 @@ urlpatterns = [
     path("users/search", UserSearch.as_view({"get": "list"})),
     path("users/<int:user_id>", OneUser.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("users/<int:user_id>/password", OneUser.as_view({"put": "password"})),
+    path("users/<int:user_id>/cli_secret", OneUser.as_view({"put": "cli_secret"})),
     path("users/<int:user_id>/sysadmin", OneUser.as_view({"put": "sysadmin"})),
 ]

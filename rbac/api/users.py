@@ -37,6 +37,10 @@ class PasswordChange(Form):
     new_password = Text()
 
 
+class CliSecret(Form):
+    secret = Text(default="")
+
+
 class SysadminFlag(Form):
     sysadmin_flag = Flag()
 
@@ -90,7 +94,13 @@ class OneUser(Resource):
     """One account. For reading and changing it `users.find` asks whether it is the caller's own."""
 
     resource = "user"
-    verbs = {"retrieve": SIGNED_IN, "update": SIGNED_IN, "password": SIGNED_IN, "sysadmin": "update"}
+    verbs = {
+        "retrieve": SIGNED_IN,
+        "update": SIGNED_IN,
+        "password": SIGNED_IN,
+        "sysadmin": "update",
+        "cli_secret": SIGNED_IN,
+    }
 
     def retrieve(self, request: Request, user_id: int) -> Response:
         return Response(as_json(users.find(user_id=user_id, actor=actor_of(request), action="read")))
@@ -118,6 +128,10 @@ class OneUser(Resource):
         user = users.find(user_id=user_id, actor=actor, action="update")
         users.set_sysadmin(user=user, is_sysadmin=self.body(SysadminFlag)["sysadmin_flag"], actor=actor)
         return self.done()
+
+    def cli_secret(self, request: Request, user_id: int) -> Response:
+        user = users.find(user_id=user_id, actor=actor_of(request), action="update")
+        users.set_cli_secret(user=user, secret=self.body(CliSecret)["secret"])
 
 
 class CurrentUser(Resource):

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
 
-from core import clock
+from core import clock, configuration
+
+KEPT_PREFIX = "robot$"
+
+
+def kept_name(name: str) -> str | None:
+    """How the robot is kept that signs in with this name; None for a name that no robot has."""
+    prefix = configuration.get("robot_name_prefix")
+    return KEPT_PREFIX + name.removeprefix(prefix) if name.startswith(prefix) else None
 
 
 class Robot(models.Model):
@@ -21,8 +29,8 @@ class Robot(models.Model):
         SYSTEM = "system"
         PROJECT = "project"
 
-    name = models.CharField(max_length=600, unique=True)
-    """What it signs in with: `robot$<name>` or `robot$<project>+<name>`."""
+    kept_name = models.CharField(max_length=600, unique=True, db_column="name")
+    """`robot$<name>` or `robot$<project>+<name>`, whatever prefix is configured."""
     short_name = models.CharField(max_length=255)
     level = models.CharField(max_length=16, choices=Level)
     # Projects live in a higher room, so the row cannot point to one; deleting a project deletes its robots.
@@ -52,6 +60,11 @@ class Robot(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def name(self) -> str:
+        """What it is called and signs in with: as it is kept, with the prefix that is configured now."""
+        return f"{configuration.get('robot_name_prefix')}{self.kept_name.removeprefix(KEPT_PREFIX)}"
 
     @property
     def is_expired(self) -> bool:
@@ -88,6 +101,12 @@ def _grants(access: dict[str, Any], resource: str, action: str) -> bool:
     return bool(access["action"] == action or (resource, action, access["action"]) == ("repository", "pull", "push"))
 
 
+class RobotSecretQuerySet(models.QuerySet["RobotSecret"]):
+    def live(self) -> RobotSecretQuerySet:
+        """Those that open something now."""
+        return self.filter(models.Q(expires__isnull=True) | models.Q(expires__gt=clock.now()))
+
+
 class RobotSecret(models.Model):
     """One secret of a robot; while secrets are rotated it has several."""
 
@@ -99,8 +118,13 @@ class RobotSecret(models.Model):
     kind = models.CharField(max_length=16, choices=Kind)
     digest = models.CharField(max_length=255)
     """Generated: hexadecimal SHA-256 (the secret is random); chosen by people: Argon2."""
+    # A default of the database's, too: a core of yesterday's writes rows without it.
+    prefix = models.CharField(max_length=8, blank=True, default="", db_default="")
+    """How a generated secret begins, to be told from others; of a chosen one nothing may be given away."""
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[RobotSecret]] = RobotSecretQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"secret of {self.robot_id}"

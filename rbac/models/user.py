@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils import timezone
 
-from core import errors
+from core import configuration, errors
 
 # Harbor refuses these too; `$` and `+` belong to robots' names.
 _FORBIDDEN_IN_NAME = re.compile(r"[,\"~#%$+:\s\x00-\x1f/]")
@@ -60,12 +60,20 @@ class Anonymous(AnonymousUser):
     is_sysadmin = False
 
 
+def is_username(name: str) -> bool:
+    """Whether a user's name can look so."""
+    return 0 < len(name) <= 255 and not _FORBIDDEN_IN_NAME.search(name)
+
+
 def check_username(name: str) -> None:
     """BadRequest when a user may not be called so."""
-    if not name or len(name) > 255 or _FORBIDDEN_IN_NAME.search(name):
+    if not is_username(name):
         raise errors.BadRequest('A user name has 1 to 255 characters, without spaces and without , " ~ # % $ + : /')
     if name.lower() in ("anonymous", "system"):
         raise errors.BadRequest(f"{name!r} is reserved")
+    prefix = configuration.get("robot_name_prefix")
+    if name.startswith(prefix):
+        raise errors.BadRequest(f"names that begin with {prefix} are robots'")
 
 
 def check_password_strength(password: Any) -> None:

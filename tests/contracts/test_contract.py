@@ -10,7 +10,7 @@ import pytest
 from django.urls import resolve
 
 from core.clock import now
-from projects import labels
+from projects import immutable_rules, labels
 from projects.models import Member, Quota, Reference
 from rbac.roles import Role
 from tests import rows
@@ -51,25 +51,11 @@ _ARTIFACT = f"{_ARTIFACTS}/{{reference}}"
 _PROJECT = "/projects/{project_name_or_id}"
 
 NOT_YET = {
-    "DELETE /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
-    "DELETE /projects/{project_name_or_id}/metadatas/{meta_name}",
     "GET /icons/{digest}",
     "GET /projects/{project_name_or_id}/artifacts",
-    "GET /projects/{project_name_or_id}/immutabletagrules",
-    "GET /projects/{project_name_or_id}/metadatas/",
-    "GET /projects/{project_name_or_id}/metadatas/{meta_name}",
-    "GET /projects/{project_name_or_id}/scanner",
-    "GET /projects/{project_name_or_id}/scanner/candidates",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/vulnerabilities",
     "GET /projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/additions/{addition}",
-    "GET /search",
-    "POST /projects/{project_name_or_id}/immutabletagrules",
-    "POST /projects/{project_name_or_id}/metadatas/",
     "POST /projects/{project_name}/repositories/{repository_name}/artifacts",
-    "PUT /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
-    "PUT /projects/{project_name_or_id}/metadatas/{meta_name}",
-    "PUT /projects/{project_name_or_id}/scanner",
-    "PUT /users/{user_id}/cli_secret",
 }
 """Operations of these tags without a view. It can only shrink: a routed one that stands here fails."""
 
@@ -85,6 +71,8 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("GET /auditlog-exts/events", 403): "no right to the audit log, as for everything of the system's",
     ("GET /projects/{project_name}/auditlog-exts", 403): "no right to the project's log, as for its other resources",
     ("GET /projects/{project_name}/logs", 403): "as for auditlog-exts",
+    (f"POST {_PROJECT}/immutabletagrules", 409): "the project has such a rule already",
+    (f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}", 404): "no such rule, as for everything in a project",
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
 """Answers that the description leaves out, each with what it means and why clients can expect it."""
@@ -94,6 +82,15 @@ ANSWERED_TO_NOBODY_HERE = {
     "GET /systeminfo/getcert": "the authority of a trial certificate is the platform's that has one",
 }
 """Reads that nobody of these tests gets 200 for, each with why."""
+
+REFUSED_TO_EVERYBODY_HERE = {
+    f"PUT {_PROJECT}/scanner": "there is no scanner to choose yet",
+    "PUT /users/{user_id}/cli_secret": "it is for people who sign in by OIDC, and here nobody does",
+}
+"""Changes that nobody of these tests gets through, each with why."""
+
+WITHOUT_A_BODY = {f"GET {_PROJECT}/scanner": "there is no scanner, of which Harbor says nothing, with 200"}
+"""Reads whose documented body is missing here, each with why."""
 
 AMENDED: dict[str, dict[str, Any]] = {
     # Harbor writes null for these three lists when they are empty.
@@ -145,6 +142,12 @@ SAMPLES: dict[str, object] = {
     **dict.fromkeys(("webhook_policy_id", "registration_id"), 7),
 }
 _PULLS = {"kind": "project", "namespace": "team", "access": [{"resource": "repository", "action": "pull"}]}
+_RULE: dict[str, Any] = {
+    "action": "immutable",
+    "template": "immutable_template",
+    "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
+    "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
+}
 CHANGES: dict[str, Any] = {
     "POST /projects": {"project_name": "new", "metadata": {"public": "true"}},
     f"PUT {_PROJECT}": {"metadata": {"severity": "low"}},
@@ -157,6 +160,12 @@ CHANGES: dict[str, Any] = {
     f"DELETE {_ARTIFACT}": None,
     f"POST {_ARTIFACT}/tags": {"name": "v2"},
     f"DELETE {_ARTIFACT}/tags/{{tag_name}}": None,
+    f"POST {_PROJECT}/metadatas/": {"reuse_sys_cve_allowlist": "true"},
+    f"PUT {_PROJECT}/metadatas/{{meta_name}}": {"severity": "low"},
+    f"DELETE {_PROJECT}/metadatas/{{meta_name}}": None,
+    f"POST {_PROJECT}/immutabletagrules": _RULE,
+    f"PUT {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": {"disabled": True},
+    f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": None,
     "POST /labels": {"name": "tested", "scope": "g"},
     "PUT /labels/{label_id}": {"name": "proven"},
     "DELETE /labels/{label_id}": None,
@@ -187,6 +196,8 @@ CHANGES: dict[str, Any] = {
     "PUT /users/{user_id}": {"email": "a@example.com", "realname": "A", "comment": ""},
     "DELETE /users/{user_id}": None,
     "PUT /users/{user_id}/password": {"new_password": "Str0ng-enough"},
+    "PUT /users/{user_id}/cli_secret": {"secret": "Str0ng-enough"},
+    f"PUT {_PROJECT}/scanner": {"uuid": "1f3e0f1c-0000-4000-8000-000000000000"},
     "PUT /users/{user_id}/sysadmin": {"sysadmin_flag": True},
 }
 """A change that an admin may make, for every routed operation that changes something; None has no body."""
@@ -255,6 +266,10 @@ class Populated:
         facts = {"description": "builds", "duration_days": 30, "expires": now() + timedelta(days=30)}
         robot = rows.make_robot(team, ["repository:pull"], "builder", **facts)
         rows.make_robot(None, ["user:list"], "system-bot")
+        selectors = immutable_rules.checked(
+            tags=[{**_RULE["tag_selectors"][0], "decoration": "excludes"}], scope=_RULE["scope_selectors"]
+        )
+        rule = immutable_rules.create(project=team, selectors=selectors, disabled=True, priority=1, actor=alice)
         self.ids: dict[str, object] = {
             **SAMPLES,
             "mid": Member.objects.get(project=team, user=story.bob).pk,
@@ -262,6 +277,7 @@ class Populated:
             "robot_id": robot.pk,
             "label_id": label.pk,
             "group_id": crew.pk,
+            "immutable_rule_id": rule.pk,
             "id": Quota.objects.get(project=team).pk,
         }
         # A project that holds anything cannot be deleted.
@@ -271,6 +287,7 @@ class Populated:
             "GET /robots": ["", f"?q=Level=project,ProjectID={team.pk}"],
             "GET /labels": ["?scope=g", f"?scope=p&project_id={team.pk}", ""],
             "GET /users/current/permissions": [f"?scope=/project/{team.pk}&relative=true"],
+            "GET /search": ["?q=t", "?q=pe", ""],
             "GET /users/search": ["?username=a"],
             "GET /usergroups/search": ["?groupname=crew"],
             "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
@@ -318,7 +335,8 @@ def broken(operation: Operation, answer: Any) -> list[str]:
         return [f"{status} is not documented"]
     wrong = [f"the header {name} is missing" for name in headers_of(said or {}) if name not in answer]
     schema = schema_of(operation, status)
-    if schema is None or operation.method == "HEAD":
+    is_empty = operation.method == "HEAD" or (status == 200 and str(operation) in WITHOUT_A_BODY)
+    if schema is None or is_empty:
         return wrong + (["there is a body where none is documented"] if answer.content else [])
     return wrong + contract.mistakes(schema, content(answer), DEFINITIONS)
 
@@ -375,7 +393,7 @@ def test_whatever_is_changed_keeps_the_contract(populated: Populated, key: str) 
     wrong = [f"{who}: {mistake}" for who, answer in answers for mistake in broken(operation, answer)]
     assert not wrong, "\n".join(wrong)
     statuses = {answer.status_code for _, answer in answers}
-    assert min(statuses) < 300, [answer.content for _, answer in answers]
+    assert (min(statuses) < 300) is (key not in REFUSED_TO_EVERYBODY_HERE), [answer.content for _, answer in answers]
     assert excused(operation) <= statuses, "excused and never answered"
 
 

@@ -97,7 +97,7 @@ def test_inside_a_transaction_a_lost_connection_is_an_error() -> None:
 def test_a_finder_gives_what_the_orm_gives(team: Project) -> None:
     permissions = [{"kind": "project", "namespace": "team", "access": [{"resource": "repository", "action": "pull"}]}]
     robot = Robot.objects.create(
-        name="robot$x", short_name="x", level="project", project_id=team.pk, permissions=permissions
+        kept_name="robot$x", short_name="x", level="project", project_id=team.pk, permissions=permissions
     )
     found = Finder(Robot, "text", "name = $1").one("robot$x")
     assert found is not None

@@ -149,6 +149,42 @@ def test_a_new_secret_ends_the_old_one(platform: Platform, people: People) -> No
     assert ask(platform, (robot["name"], chosen)).status_code == 200
 
 
+def test_both_secrets_pull_while_one_is_rotated_until_the_old_one_is_revoked(
+    platform: Platform, people: People, app: Repository
+) -> None:
+    image = make_image()
+    app.push(image, "v1")
+    robot = platform.make_robot("team", people["alice"], "gliding", "pull")
+    path = f"/robots/{robot['id']}"
+    fresh = platform.api("PATCH", path, people["alice"], json={"grace_period": 3600}).json()["secret"]
+    for secret in (robot["secret"], fresh):
+        client = Client(platform.url, (robot["name"], secret))
+        assert client.repository(app.name).get_manifest("v1").content == image.manifest
+    new, old = platform.api("GET", f"{path}/secrets", people["alice"]).json()
+    assert (new["prefix"], old["prefix"]) == (fresh[:4], robot["secret"][:4])
+    assert platform.api("DELETE", f"{path}/secrets/{old['id']}", people["alice"]).status_code == 200
+    assert ask(platform, (robot["name"], robot["secret"])).status_code == 401
+    assert ask(platform, (robot["name"], fresh)).status_code == 200
+
+
+def test_another_prefix_renames_robots_where_they_sign_in(platform: Platform, people: People) -> None:
+    robot = platform.make_robot("team", people["alice"], "renamed", "pull")
+
+    def names_that_open(prefix: str) -> list[bool]:
+        """The old name and the new one, once all processes know the prefix."""
+        changed = platform.api("PUT", "/configurations", people["admin"], json={"robot_name_prefix": prefix})
+        assert changed.status_code == 200, changed.text
+        # Each process remembers for a second what was configured.
+        time.sleep(1.5)
+        names = ("robot$team+renamed", "robot-team+renamed")
+        return [ask(platform, (name, robot["secret"])).status_code == 200 for name in names]
+
+    try:
+        assert names_that_open("robot-") == [False, True]
+    finally:
+        assert names_that_open("robot$") == [True, False]
+
+
 def test_a_token_for_one_repository_opens_no_other(app: Repository, alice: Client) -> None:
     app.push(make_image(), "v1")
     other = ("repository:team/other:pull,push",)

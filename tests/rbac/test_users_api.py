@@ -251,3 +251,36 @@ def test_lists_cost_the_same_for_one_and_for_thirty(
         make_user()
     with django_assert_num_queries(len(one)):
         assert len(client.get("/users?page_size=30").json()) == 30
+
+
+# --- secrets for docker, which people without a password need ---------------------------------------------------
+@pytest.mark.parametrize(
+    ("who", "whose", "secret", "status"),
+    [
+        ("alice", "alice", "Str0ng-enough", 412),
+        ("alice", "alice", "weak", 400),
+        ("alice", "alice", "alllowercase1", 400),
+        ("alice", "alice", "A1" + "x" * 127, 400),
+        ("alice", "alice", 7, 422),
+        ("alice", "bob", "Str0ng-enough", 403),
+        ("admin", "bob", "Str0ng-enough", 412),
+        ("admin", None, "Str0ng-enough", 404),
+        ("alice", None, "Str0ng-enough", 403),
+        (None, "alice", "Str0ng-enough", 401),
+    ],
+)
+def test_nobody_has_a_secret_for_docker_besides_the_password(
+    story: Story, who: str | None, whose: str | None, secret: object, status: int
+) -> None:
+    number = getattr(story, whose).pk if whose else 999999
+    answer = Api(getattr(story, who) if who else None).put(f"/users/{number}/cli_secret", {"secret": secret})
+    assert answer.status_code == status
+    if status == 412:
+        assert code(answer) == "PRECONDITION"
+        assert "under authmode: db_auth" in answer.json()["errors"][0]["message"]
+    assert Api(story.alice).get("/users/current").status_code == 200
+
+
+def test_no_robot_sets_a_secret_for_docker(story: Story) -> None:
+    path = f"/users/{story.alice.pk}/cli_secret"
+    assert Api(make_robot(None, ["user:read"])).put(path, {"secret": "Str0ng-enough"}).status_code == 403

@@ -1,0 +1,33 @@
+"""/projects/{project}/scanner, as Harbor answers while no scanner is registered: there is none to register yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core import errors
+from core.api.forms import Form, Text
+from projects.api.parents import InProject
+
+
+class ScannerChoice(Form):
+    uuid = Text()
+
+
+class Scanner(InProject):
+    """What scans a project's images. The candidates are for who may choose one."""
+
+    resource = "scanner"
+    verbs = {"update": "create", "candidates": "create"}
+
+    def retrieve(self, request: Request, **_: Any) -> Response:
+        """None: as in Harbor, 200 without a body."""
+        return self.done()
+
+    def update(self, request: Request, **_: Any) -> Response:
+        raise errors.NotFound(f"scanner registration {self.body(ScannerChoice)['uuid'][:80]} not found")
+
+    def candidates(self, request: Request, **_: Any) -> Response:
+        return Response([], headers={"X-Total-Count": "0"})
