@@ -12,11 +12,15 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.query import AllOf, Condition, Exact, as_q
-from projects import artifacts
+from core.oci import RepositoryName
+from projects import artifacts, copies, repositories
+from projects.api import copies as copies_api
 from projects.api import labels as labels_api
 from projects.api import tags as tags_api
 from projects.api.parents import NUMBER, InProject
 from projects.models import Accessory, Artifact, ArtifactLabel, Label, Reference, Tag
+from rbac.access import allowed
+from rbac.permissions import or_refuse
 
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
@@ -75,6 +79,7 @@ class Artifacts(InProject):
     """A repository's artifacts: no accessories, and parts of an index only when they are tagged."""
 
     resource = "artifact"
+    verbs = {"copy": "create"}
     honours_tag_scope = True
     filter_fields = {
         "id": "id",
@@ -102,6 +107,15 @@ class Artifacts(InProject):
     def destroy(self, request: Request, **_: Any) -> Response:
         artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
         return self.done()
+
+    def copy(self, request: Request, **_: Any) -> Response:
+        project = self.get_project()
+        or_refuse(request, allowed(self.actor, "repository", "push", project))
+        name = RepositoryName.parse(f"{project.name}/{self.kwargs['repository_name']}")
+        where, reference = copies_api.parse(self.required("from"))
+        source = copies_api.find_source(where, reference, self.actor)
+        copies.copy(source=source, repository=repositories.ensure(project=project, name=name), actor=self.actor)
+        return self.created(reference)
 
     def tags(self) -> QuerySet[Tag]:
         """The live tags of the repository that the caller may see."""

@@ -61,7 +61,7 @@ urlpatterns = [
     path(f"{_ARTIFACT}/labels", ArtifactLabels.as_view({"post": "create"})),
     path(f"{_ARTIFACT}/accessories", Accessories.as_view({"get": "list"})),
     path(_ARTIFACT, Artifacts.as_view({"get": "retrieve", "delete": "destroy"})),
-    path(_ARTIFACTS, Artifacts.as_view({"get": "list"})),
+    path(_ARTIFACTS, Artifacts.as_view({"get": "list", "post": "copy"})),
     path(
         f"{_REPOSITORIES}/<repository:repository_name>",
         Repositories.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),

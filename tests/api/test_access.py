@@ -51,6 +51,7 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/projects/team/repositories/app", None, (200, 200, 200, 403, 200, 401)),
     ("put", "/projects/team/repositories/app", {"description": "x"}, (200, 200, 403, 403, 200, 401)),
     ("get", "/projects/team/repositories/app/artifacts", None, (200, 200, 200, 403, 200, 401)),
+    ("post", "/projects/team/repositories/app/artifacts?from=team/app:v1", None, (201, 201, 403, 403, 201, 401)),
     ("get", "/projects/team/repositories/app/artifacts/v1", None, (200, 200, 200, 403, 200, 401)),
     ("get", "/projects/team/repositories/app/artifacts/v1/tags", None, (200, 200, 200, 403, 200, 401)),
     ("get", "/projects/team/repositories/app/artifacts/v1/accessories", None, (200, 200, 200, 403, 200, 401)),

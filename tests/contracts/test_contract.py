@@ -65,7 +65,6 @@ NOT_YET = {
     "GET /search",
     "POST /projects/{project_name_or_id}/immutabletagrules",
     "POST /projects/{project_name_or_id}/metadatas/",
-    "POST /projects/{project_name}/repositories/{repository_name}/artifacts",
     "PUT /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "PUT /projects/{project_name_or_id}/metadatas/{meta_name}",
     "PUT /projects/{project_name_or_id}/scanner",
@@ -154,6 +153,7 @@ CHANGES: dict[str, Any] = {
     f"DELETE {_PROJECT}/members/{{mid}}": None,
     f"PUT {_REPOSITORY}": {"description": "new"},
     f"DELETE {_REPOSITORY}": None,
+    f"POST {_ARTIFACTS}": None,
     f"DELETE {_ARTIFACT}": None,
     f"POST {_ARTIFACT}/tags": {"name": "v2"},
     f"DELETE {_ARTIFACT}/tags/{{tag_name}}": None,
@@ -276,6 +276,7 @@ class Populated:
             "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
             f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false"],
             f"GET {_ARTIFACT}": ["?with_accessory=true"],
+            f"POST {_ARTIFACTS}": ["?from=team/app:v1"],
         }
 
     def paths(self, operation: Operation) -> list[str]:
