@@ -202,9 +202,8 @@ def give_up(attempts: Sequence[Attempt]) -> None:
 
 def _read_config(manifest: oci.Manifest) -> dict[str, Any]:
     config = manifest_rows.telling_config(manifest)
-    if config is None:
-        return {}
-    return manifest_rows.told_by(files.contents([config.digest])[config.digest] or b"")
+    content = files.contents([config.digest])[config.digest] if config else None
+    return manifest_rows.told_by(manifest, content or b"")
 
 
 # --- the one transaction that makes it true ------------------------------------------------------------------

@@ -14,6 +14,7 @@ from core.api import json
 from core.api.query import AllOf, Condition, Exact, as_q
 from core.oci import RepositoryName
 from projects import artifacts, copies, repositories
+from projects.api import additions
 from projects.api import copies as copies_api
 from projects.api import labels as labels_api
 from projects.api import tags as tags_api
@@ -45,6 +46,7 @@ def as_json(artifact: Artifact) -> dict[str, Any]:
             "extra_attrs": artifact.extra_attrs,
             "annotations": artifact.annotations,
             "references": known.get("my_references"),
+            "addition_links": additions.links(artifact),
         }
     )
     # Harbor writes null, not nothing, when there is none.

@@ -6,6 +6,7 @@ from django.urls import path, register_converter
 
 from core.api.converters import RepositoryConverter
 from projects.api.access import Access
+from projects.api.additions import Additions
 from projects.api.artifacts import Accessories, Artifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
 from projects.api.labels import ArtifactLabels, Labels
@@ -59,6 +60,8 @@ urlpatterns = [
     path(f"{_ARTIFACT}/tags", Tags.as_view({"get": "list", "post": "create"})),
     path(f"{_ARTIFACT}/labels/<int:label_id>", ArtifactLabels.as_view({"delete": "destroy"})),
     path(f"{_ARTIFACT}/labels", ArtifactLabels.as_view({"post": "create"})),
+    path(f"{_ARTIFACT}/additions/vulnerabilities", Additions.as_view({"get": "vulnerabilities"})),
+    path(f"{_ARTIFACT}/additions/<str:addition>", Additions.as_view({"get": "retrieve"})),
     path(f"{_ARTIFACT}/accessories", Accessories.as_view({"get": "list"})),
     path(_ARTIFACT, Artifacts.as_view({"get": "retrieve", "delete": "destroy"})),
     path(_ARTIFACTS, Artifacts.as_view({"get": "list", "post": "copy"})),

@@ -40,6 +40,7 @@ def test_every_view_names_what_it_guards(path: str, view: Any) -> None:
 # Who → status, for requests about Alice's private project `team` (Bob develops, Carol is a guest).
 WHO = ("alice", "bob", "carol", "mallory", "root", None)
 NEW_MEMBER = {"role_id": 3, "member_user": {"username": "root"}}
+ADDITIONS = "/projects/team/repositories/app/artifacts/v1/additions"
 TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/projects/team", None, (200, 200, 200, 403, 200, 401)),
     ("put", "/projects/team", {"metadata": {"severity": "low"}}, (200, 403, 403, 403, 200, 401)),
@@ -55,6 +56,8 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/projects/team/repositories/app/artifacts/v1", None, (200, 200, 200, 403, 200, 401)),
     ("get", "/projects/team/repositories/app/artifacts/v1/tags", None, (200, 200, 200, 403, 200, 401)),
     ("get", "/projects/team/repositories/app/artifacts/v1/accessories", None, (200, 200, 200, 403, 200, 401)),
+    ("get", f"{ADDITIONS}/build_history", None, (200, 200, 200, 403, 200, 401)),
+    ("get", f"{ADDITIONS}/vulnerabilities", None, (200, 200, 200, 403, 200, 401)),
     ("post", "/projects/team/repositories/app/artifacts/v1/tags", {"name": "new"}, (201, 201, 403, 403, 201, 401)),
     ("delete", "/projects/team/repositories/app/artifacts/v1/tags/v1", None, (200, 403, 403, 403, 200, 401)),
     ("delete", "/projects/team/repositories/app/artifacts/v1", None, (200, 403, 403, 403, 200, 401)),
@@ -117,7 +120,17 @@ def test_the_table_has_a_line_for_every_kind_of_guard() -> None:
     covered = {view.cls.resource for _, view in api_routes()}
     assert covered == {
         *(EVERYBODY, SIGNED_IN, "project", "member", "repository", "artifact", "tag", "accessory", "user", "robot"),
-        *("log", "audit-log", "quota", "label", "artifact-label", "configuration", "user-group", "system-volumes"),
+        *(
+            "log",
+            "audit-log",
+            "quota",
+            "label",
+            "artifact-label",
+            "artifact-addition",
+            "configuration",
+            "user-group",
+            "system-volumes",
+        ),
     }
 
 
