@@ -7,7 +7,7 @@ from django.urls import path, register_converter
 from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.additions import Additions
-from projects.api.artifacts import Accessories, Artifacts
+from projects.api.artifacts import Accessories, Artifacts, ProjectArtifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
 from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
@@ -31,6 +31,7 @@ urlpatterns = [
     path(_PROJECT, OneProject.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path(f"{_PROJECT}/_deletable", OneProject.as_view({"get": "deletable"})),
     path(f"{_PROJECT}/summary", OneProject.as_view({"get": "summary"})),
+    path(f"{_PROJECT}/artifacts", ProjectArtifacts.as_view({"get": "list"})),
     path(f"{_PROJECT}/access/explain", Access.as_view({"get": "explain"})),
     path(f"{_PROJECT}/members", Members.as_view({"get": "list", "post": "create"})),
     path(

@@ -48,6 +48,7 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/projects/team/_deletable", None, (200, 403, 403, 403, 200, 401)),
     ("get", "/projects/team/members", None, (200, 200, 200, 403, 200, 401)),
     ("post", "/projects/team/members", NEW_MEMBER, (201, 403, 403, 403, 201, 401)),
+    ("get", "/projects/team/artifacts", None, (200, 200, 200, 403, 200, 401)),
     ("get", "/projects/team/repositories", None, (200, 200, 200, 403, 200, 401)),
     ("get", "/projects/team/repositories/app", None, (200, 200, 200, 403, 200, 401)),
     ("put", "/projects/team/repositories/app", {"description": "x"}, (200, 200, 403, 403, 200, 401)),

@@ -54,7 +54,6 @@ NOT_YET = {
     "DELETE /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "DELETE /projects/{project_name_or_id}/metadatas/{meta_name}",
     "GET /icons/{digest}",
-    "GET /projects/{project_name_or_id}/artifacts",
     "GET /projects/{project_name_or_id}/immutabletagrules",
     "GET /projects/{project_name_or_id}/metadatas/",
     "GET /projects/{project_name_or_id}/metadatas/{meta_name}",
@@ -278,6 +277,11 @@ class Populated:
             "GET /usergroups/search": ["?groupname=crew"],
             "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
             f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false"],
+            f"GET {_PROJECT}/artifacts": [
+                "?with_accessory=true&with_label=true",
+                "?latest_in_repository=true&q=media_type=application/vnd.oci.image.config.v1%252Bjson",
+                "?latest_in_repository=true",
+            ],
             f"GET {_ARTIFACT}": ["?with_accessory=true"],
             f"POST {_ARTIFACTS}": ["?from=team/app:v1"],
         }
