@@ -19,6 +19,7 @@ from projects.api import additions
 from projects.api import copies as copies_api
 from projects.api import labels as labels_api
 from projects.api import tags as tags_api
+from projects.api.icons import add_icons
 from projects.api.parents import NUMBER, InProject
 from projects.models import Accessory, Artifact, ArtifactLabel, Label, Reference, Repository, Tag
 from rbac.access import allowed
@@ -46,6 +47,7 @@ def as_json(artifact: Artifact) -> dict[str, Any]:
             "pull_time": json.time(artifact.pulled),
             "extra_attrs": artifact.extra_attrs,
             "annotations": artifact.annotations,
+            "icon": known.get("my_icon"),
             "references": known.get("my_references"),
             "addition_links": additions.links(artifact),
         }
@@ -125,6 +127,7 @@ class ArtifactLists(InProject):
     def completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
         """Give each row what its JSON shows besides its columns, in a fixed number of queries."""
         _add_references(rows)
+        add_icons(rows)
         if self.asked("with_tag", default=True):
             prefetch_related_objects(rows, Prefetch("tags", self.tags().order_by("-pushed", "-pk"), to_attr="my_tags"))
         if self.asked("with_label"):

@@ -9,6 +9,7 @@ from projects.api.access import Access
 from projects.api.additions import Additions
 from projects.api.artifacts import Accessories, Artifacts, ProjectArtifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
+from projects.api.icons import Icons
 from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
 from projects.api.permissions import CurrentPermissions, Permissions
@@ -55,6 +56,7 @@ urlpatterns = [
         "robots/<int:robot_id>",
         Robots.as_view({"get": "retrieve", "put": "update", "patch": "refresh", "delete": "destroy"}),
     ),
+    path("icons/<str:digest>", Icons.as_view({"get": "retrieve"})),
     path("repositories", AllRepositories.as_view({"get": "list"})),
     path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
     path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),

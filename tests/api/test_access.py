@@ -90,6 +90,7 @@ TABLE: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("get", "/systeminfo/volumes", None, (403, 403, 403, 403, 200, 401)),
     ("get", "/permissions", None, (200, 403, 403, 403, 200, 401)),
     ("get", "/systeminfo", None, (200, 200, 200, 200, 200, 200)),
+    ("get", f"/icons/sha256:{'0' * 64}", None, (404, 404, 404, 404, 404, 404)),
     ("get", "/ping", None, (200, 200, 200, 200, 200, 200)),
 ]  # fmt: skip
 CASES = [

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from django.urls import resolve
 
+from core import oci
 from core.clock import now
+from core.store import files
 from projects import labels
+from projects.api import icons
 from projects.models import Member, Quota, Reference
 from rbac.roles import Role
 from tests import rows
@@ -53,7 +56,6 @@ _PROJECT = "/projects/{project_name_or_id}"
 NOT_YET = {
     "DELETE /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "DELETE /projects/{project_name_or_id}/metadatas/{meta_name}",
-    "GET /icons/{digest}",
     "GET /projects/{project_name_or_id}/immutabletagrules",
     "GET /projects/{project_name_or_id}/metadatas/",
     "GET /projects/{project_name_or_id}/metadatas/{meta_name}",
@@ -248,6 +250,11 @@ class Populated:
         history = '{"history": [{"created_by": "a test"}]}'
         facts: dict[str, Any] = {"annotations": {"a": "b"}, "extra_attrs": platform, "pulled": now()}
         image = rows.make_artifact(app, "v1", config=history, **facts)
+        icon = b"\x89PNG\r\n\x1a\n"
+        files.write_data(oci.digest_of(icon), icon)
+        Reference.objects.filter(artifact=image, kind=Reference.Kind.LAYER).update(
+            digest=oci.digest_of(icon), size=len(icon), descriptor={"annotations": {icons.ANNOTATION: ""}}
+        )
         rows.make_artifact(app, subject=image)
         rows.make_index(app, [rows.make_artifact(app, extra_attrs=platform)], "latest")
         Reference.objects.filter(kind=Reference.Kind.CHILD).update(descriptor=PART)
@@ -263,6 +270,7 @@ class Populated:
             "user_id": alice.pk,
             "robot_id": robot.pk,
             "label_id": label.pk,
+            "digest": oci.digest_of(icon),
             "group_id": crew.pk,
             "id": Quota.objects.get(project=team).pk,
         }
