@@ -189,10 +189,8 @@ def begin(repository: Repository, attempts: Sequence[Attempt]) -> None:
     """Announce the manifests' own links and write the attempts' pending rows."""
     for attempt in attempts:
         links.announce(repository=repository, digest=attempt.manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
-    with transaction.atomic():
-        for attempt in attempts:
-            told = [{name: getattr(reference, name) for name in _TOLD} for reference in attempt.references]
-            _ADD_PENDING.rows(repository.pk, str(attempt.number), PENDING_LIFETIME, json.dumps(told))
+        told = [{name: getattr(reference, name) for name in _TOLD} for reference in attempt.references]
+        _ADD_PENDING.rows(repository.pk, str(attempt.number), PENDING_LIFETIME, json.dumps(told))
 
 
 def give_up(attempts: Sequence[Attempt]) -> None:
@@ -320,7 +318,7 @@ def _make_live(artifact: Artifact, attempt: Attempt, is_new: bool) -> None:
     else:
         changed = Reference.objects.pending().filter(attempt=attempt.number).delete()[0]
     if changed != len(attempt.references):
-        raise errors.Unavailable("The push took too long and was given up; push again.")
+        raise errors.Unavailable("It took too long and was given up; try again.")
     _OWN_LINK_IS_PRESENT.rows(artifact.repository_id, artifact.digest)
 
 

@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from django.db import transaction
+from django.db.models import Sum
 
 from core import errors, locks, oci
 from core.store import client
 from projects import artifacts, links, manifest_repair, manifest_rows
 from projects.artifacts import Attempt
-from projects.models import Accessory, Artifact, Reference, Repository, RepositoryBlob, Tag
+from projects.models import Accessory, Artifact, Manifest, Reference, Repository, RepositoryBlob, Tag
 from rbac.access import Actor
 
-# Manifests of one copy: an index, its parts, and what hangs on them. All of it is one request's work.
-MOST = 1000
+# What one copy may consist of, an index with its parts and all that hangs on them, for it is one request's work:
+# manifests, their bytes, and blobs, each of which takes some milliseconds.
+MOST_MANIFESTS = 1000
+MOST_BYTES = 16 * 1024 * 1024
+MOST_BLOBS = 5000
 # Where a blob is looked for when the source has lost it.
 _HOLDERS_ASKED = 20
 
@@ -73,14 +77,15 @@ def _gather(source: Artifact) -> list[Piece]:
     found = {source.digest: source}
     wanted = [source]
     while wanted:
-        if len(found) > MOST:
-            raise errors.Precondition(
-                f"The artifact consists of more than {MOST} manifests with all that hangs on it; "
-                "copy it with a client, for example `skopeo copy --all`."
-            )
+        if len(found) > MOST_MANIFESTS:
+            raise _too_large(f"more than {MOST_MANIFESTS} manifests")
         wanted = [row for row in _next(wanted, source.repository_id) if row.digest not in found]
         found.update({row.digest: row for row in wanted})
+    if (Manifest.objects.filter(pk__in=found).aggregate(total=Sum("size"))["total"] or 0) > MOST_BYTES:
+        raise _too_large(f"manifests of more than {MOST_BYTES} bytes")
     pieces = {piece.manifest.digest: piece for piece in _pieces(source, found.values())}
+    if len({blob.digest for piece in pieces.values() for blob in piece.manifest.blobs}) > MOST_BLOBS:
+        raise _too_large(f"more than {MOST_BLOBS} blobs")
     parts = {
         digest: {part.digest for part in piece.manifest.children} & pieces.keys() for digest, piece in pieces.items()
     }
@@ -117,6 +122,13 @@ def _missing(pieces: Sequence[Piece], source: Artifact, repository: Repository) 
     )
     known = set(here.values_list("manifest_id", flat=True)) - {source.digest}
     return [piece for piece in pieces if piece.manifest.digest not in known]
+
+
+def _too_large(what: str) -> errors.Refusal:
+    return errors.Precondition(
+        f"With all that hangs on it the artifact consists of {what}; copy it with a client, for example "
+        "`skopeo copy --all`."
+    )
 
 
 # --- the registry ---------------------------------------------------------------------------------------------------

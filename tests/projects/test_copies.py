@@ -340,16 +340,18 @@ def test_a_signature_is_not_copied_by_itself(story: Story, app: Repository, targ
     assert (answer.status_code, code(answer)) == (403, "DENIED")
 
 
+@pytest.mark.parametrize("limit", ["MOST_MANIFESTS", "MOST_BYTES", "MOST_BLOBS"])
 def test_more_than_one_request_can_do(
-    story: Story, app: Repository, target: Repository, monkeypatch: pytest.MonkeyPatch
+    story: Story, app: Repository, target: Repository, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     image = make_image()
     factories.push(app, story.alice, "v1", image)
     hang(app, story, image.manifest, "application/vnd.example.note")
-    monkeypatch.setattr(copies, "MOST", 1)
+    monkeypatch.setattr(copies, limit, 1)
     answer = Api(story.alice).post(url(target, f"{app.name}:v1"))
     assert (answer.status_code, code(answer)) == (412, "PRECONDITION")
     assert "skopeo copy --all" in answer.json()["errors"][0]["message"]
+    assert not Reference.objects.pending().exists()
 
 
 def test_what_does_not_fit_into_the_quota_is_not_there(story: Story, app: Repository, target: Repository) -> None:
