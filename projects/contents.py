@@ -39,4 +39,8 @@ def build_history(config: bytes) -> list[dict[str, Any]]:
     steps = document.get("history") if isinstance(document, dict) else None
     if not isinstance(steps, list):
         return []
-    return [{key: step[key] for key in _STEP if key in step} for step in steps if isinstance(step, dict)]
+    return [
+        {key: step[key] for key in _STEP if isinstance(step.get(key), str | bool)}
+        for step in steps
+        if isinstance(step, dict)
+    ]

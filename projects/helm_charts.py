@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,6 +16,7 @@ _DEPENDENCIES_IN = {"v2": "chart.yaml", "v1": "requirements.yaml"}
 _SHOWN = ("values.yaml", "readme.md", "chart.yaml", "requirements.yaml")
 _DEPENDENCY = ("name", "version", "repository", "condition", "tags", "import-values", "alias")
 _YAML_MOST_BYTES = 256 * 1024
+_DEEPEST = 50
 # Every scalar is a text here: `version: 1.10` is not 1.1. Written in C where the library was built so.
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -56,12 +58,21 @@ def _document(files: dict[str, bytes], name: str) -> dict[str, Any]:
     if len(text) > _YAML_MOST_BYTES:
         raise errors.Unprocessable(f"the chart cannot be shown: its {name} has more than {_YAML_MOST_BYTES} bytes")
     try:
-        # What is written once and referred to a thousand times is small here, and huge in JSON.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
-            raise errors.Unprocessable(f"the chart cannot be shown: its {name} has aliases")
+        _check_form(yaml.parse(text, Loader=_Loader), name)
         document = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 - this loader makes nothing but texts and lists
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise errors.Unprocessable(f"the chart cannot be shown: its {name} is no YAML") from error
     if not isinstance(document, dict):
         raise errors.Unprocessable(f"the chart cannot be shown: its {name} is no YAML mapping")
     return document
+
+
+def _check_form(events: Iterable[yaml.Event], name: str) -> None:
+    """Refuse what is written once and referred to a thousand times, which JSON would repeat, and what is too deep."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise errors.Unprocessable(f"the chart cannot be shown: its {name} has aliases")
+        if depth > _DEEPEST:
+            raise errors.Unprocessable(f"the chart cannot be shown: its {name} is nested too deep")

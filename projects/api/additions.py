@@ -118,7 +118,7 @@ def _sbom(manifest: oci.Manifest) -> bytes:
 
 
 def _json(document: Any) -> bytes:
-    return json.dumps(document, ensure_ascii=False).encode()
+    return json.dumps(document).encode()
 
 
 register(

@@ -25,10 +25,12 @@ APP = "/projects/team/repositories/app"
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 HISTORY: list[dict[str, Any]] = [
-    {"created": "2026-01-01T00:00:00Z", "created_by": "COPY . /", "comment": "x"},
+    {"created": "2026-01-01T00:00:00Z", "created_by": "COPY . / \ud800", "comment": "x"},
     {"empty_layer": True},
 ]
-CONFIG = {"os": "linux", "history": [{**HISTORY[0], "secret": "?"}, HISTORY[1]]}
+# With what no client expects there: another key, values of another type, a step that is none.
+STRANGE = [{**HISTORY[0], "secret": "?", "author": float("nan")}, {**HISTORY[1], "comment": ["x"]}, "x"]
+CONFIG = {"os": "linux", "history": STRANGE}
 VALUES = b"# the replicas\nreplicas: 1\n"
 CHART = make_chart(
     chart="apiVersion: v2\nname: app\nversion: 1.2.3\ndependencies: [{name: db, version: '1'}]\n",
