@@ -103,6 +103,25 @@ class Pushed:
     subject_digest: str | None
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """A manifest on its way into a repository, with its pending rows."""
+
+    manifest: oci.Manifest
+    references: Sequence[Reference]
+    """Unsaved rows for everything that it refers to, and for itself."""
+    number: uuid.UUID
+    tags: tuple[str, ...] = ()
+    """The tags that it shall have."""
+    hung_by: str = ""
+    """The tag that hangs it on another manifest, as cosign does; it need not be among its own."""
+
+    @classmethod
+    def at(cls, repository: Repository, manifest: oci.Manifest, *, tags: Sequence[str], hung_by: str) -> Attempt:
+        references = tuple(manifest_rows.references(manifest, repository))
+        return cls(manifest, references, uuid.uuid4(), tuple(tags), hung_by)
+
+
 def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, actor: Actor) -> Pushed:
     """Store a manifest in a repository (`repositories.ensure` makes one) and record it, all or nothing.
 
@@ -110,19 +129,18 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
     Unavailable or StoreUnavailable when it may work later.
     """
     _check(repository, manifest)
-    references = [*manifest_rows.references(manifest, repository)]
-    attempt = uuid.uuid4()
-    _begin(repository, manifest, references, attempt)
+    attempt = Attempt.at(repository, manifest, tags=[tag] if tag else [], hung_by=tag or "")
+    begin(repository, [attempt])
     try:
-        manifest_repair.store(repository=repository, manifest=manifest, attempt=attempt)
+        manifest_repair.store(repository=repository, manifest=manifest, attempt=attempt.number)
     except (errors.ManifestBlobUnknown, errors.ManifestInvalid):
         # The registry said no and stored nothing. After any other failure the rows stay until they expire:
         # what they name may be there, or half there.
-        Reference.objects.pending().filter(attempt=attempt).delete()
+        give_up([attempt])
         raise
-    extra = _read_config(manifest)
+    told = _read_config(manifest)
     with transaction.atomic():
-        _record(repository, manifest, tag, actor, attempt, len(references), extra)
+        record(repository, [(attempt, told)], actor)
     return Pushed(manifest.digest, manifest.subject.digest if manifest.subject else None)
 
 
@@ -167,52 +185,60 @@ def _check(repository: Repository, manifest: oci.Manifest) -> None:
     manifest_rows.check(manifest, blobs=blobs, children=dict(children))
 
 
-def _begin(repository: Repository, manifest: oci.Manifest, references: list[Reference], attempt: uuid.UUID) -> None:
-    """Announce the manifest's own link and write the attempt's pending rows."""
-    links.announce(repository=repository, digest=manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
-    told = [{name: getattr(reference, name) for name in _TOLD} for reference in references]
-    _ADD_PENDING.rows(repository.pk, str(attempt), PENDING_LIFETIME, json.dumps(told))
+def begin(repository: Repository, attempts: Sequence[Attempt]) -> None:
+    """Announce the manifests' own links and write the attempts' pending rows."""
+    for attempt in attempts:
+        links.announce(repository=repository, digest=attempt.manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
+        told = [{name: getattr(reference, name) for name in _TOLD} for reference in attempt.references]
+        _ADD_PENDING.rows(repository.pk, str(attempt.number), PENDING_LIFETIME, json.dumps(told))
+
+
+def give_up(attempts: Sequence[Attempt]) -> None:
+    """Take the pending rows of attempts away of which the registry stored nothing."""
+    Reference.objects.pending().filter(attempt__in=[attempt.number for attempt in attempts]).delete()
 
 
 def _read_config(manifest: oci.Manifest) -> dict[str, Any]:
     config = manifest_rows.telling_config(manifest)
-    if config is None:
-        return {}
-    return manifest_rows.told_by(files.contents([config.digest])[config.digest] or b"")
+    content = files.contents([config.digest])[config.digest] if config else None
+    return manifest_rows.told_by(manifest, content or b"")
 
 
 # --- the one transaction that makes it true ------------------------------------------------------------------
-def _record(
-    repository: Repository,
-    manifest: oci.Manifest,
-    tag: str | None,
-    actor: Actor,
-    attempt: uuid.UUID,
-    expected: int,
-    extra: dict[str, Any],
-) -> None:
+def record(repository: Repository, stored: Sequence[tuple[Attempt, dict[str, Any]]], actor: Actor) -> None:
+    """Make what the registry has now true, inside the caller's transaction: each with what its configuration tells.
+
+    Parts come before their index. Raises what `hold` raises, Unavailable when pending rows have expired, ReadOnly,
+    and QuotaExceeded.
+    """
     project = repository.project
-    hold(repository, [manifest])
-    artifact, is_new = _save_artifact(repository, manifest, extra)
-    _make_live(artifact, attempt, expected, is_new)
-    _save_accessory(artifact, manifest, tag)
-    if tag is not None:
-        tags.move(repository=repository, name=tag, artifact=artifact)
+    fresh = []
+    for attempt, told in stored:
+        hold(repository, [attempt.manifest])
+        artifact, is_new = _save_artifact(repository, attempt.manifest, told)
+        _make_live(artifact, attempt, is_new)
+        _save_accessory(artifact, attempt)
+        for tag in attempt.tags:
+            tags.move(repository=repository, name=tag, artifact=artifact)
+        if is_new:
+            fresh.append(artifact.pk)
     # Judged again with the rows locked: it may have changed while the registry worked.
     if configuration.get("read_only"):
         raise errors.ReadOnly
-    emit(
-        ArtifactPushed(
-            actor=actor.name,
-            project_id=project.pk,
-            project=project.name,
-            repository=repository.name,
-            digest=manifest.digest,
-            tag=tag or "",
-        )
-    )
-    if is_new:
-        quotas.charge(project=project, artifact=artifact)
+    for attempt, _ in stored:
+        for tag in attempt.tags or ("",):
+            emit(
+                ArtifactPushed(
+                    actor=actor.name,
+                    project_id=project.pk,
+                    project=project.name,
+                    repository=repository.name,
+                    digest=attempt.manifest.digest,
+                    tag=tag,
+                )
+            )
+    if fresh:
+        quotas.charge(project=project, artifacts=fresh)
 
 
 def hold(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:
@@ -285,19 +311,19 @@ def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[s
     return artifact, is_new
 
 
-def _make_live(artifact: Artifact, attempt: uuid.UUID, expected: int, is_new: bool) -> None:
+def _make_live(artifact: Artifact, attempt: Attempt, is_new: bool) -> None:
     """Turn the attempt's pending rows live, or drop them when the artifact has its own already."""
     if is_new and _HAS_REFERENCES.row(artifact.pk) == (False,):
-        changed = len(_MAKE_LIVE.rows(artifact.pk, str(attempt)))
+        changed = len(_MAKE_LIVE.rows(artifact.pk, str(attempt.number)))
     else:
-        changed = Reference.objects.pending().filter(attempt=attempt).delete()[0]
-    if changed != expected:
-        raise errors.Unavailable("The push took too long and was given up; push again.")
+        changed = Reference.objects.pending().filter(attempt=attempt.number).delete()[0]
+    if changed != len(attempt.references):
+        raise errors.Unavailable("It took too long and was given up; try again.")
     _OWN_LINK_IS_PRESENT.rows(artifact.repository_id, artifact.digest)
 
 
-def _save_accessory(artifact: Artifact, manifest: oci.Manifest, tag: str | None) -> None:
-    row = manifest_rows.accessory(artifact, manifest, tag or "")
+def _save_accessory(artifact: Artifact, attempt: Attempt) -> None:
+    row = manifest_rows.accessory(artifact, attempt.manifest, attempt.hung_by)
     if row is not None:
         facts = {"repository_id": row.repository_id, "subject_digest": row.subject_digest, "kind": row.kind}
         Accessory.objects.update_or_create(artifact=artifact, defaults=facts)

@@ -9,11 +9,16 @@ from typing import Any
 
 from core import errors, oci
 from core.oci import Descriptor
+from projects import kinds
 from projects.kinds import accessory_kind, artifact_kind
 from projects.models import Accessory, Artifact, Manifest, Reference, Repository
 
 Kind = Reference.Kind
 _CONFIG_MOST_BYTES = 1024 * 1024
+# Of what is shown as it is: lists show a hundred of them.
+_SHOWN_MOST_BYTES = 64 * 1024
+_AUTHOR_LABELS = ("org.opencontainers.image.authors", "maintainer")
+_TITLE = "org.opencontainers.image.title"
 _CONFIG_KEYS = ("architecture", "os", "os.version", "variant", "author", "created", "config")
 
 
@@ -86,22 +91,58 @@ def accessory(artifact: Artifact, manifest: oci.Manifest, tag: str) -> Accessory
 
 
 def telling_config(manifest: oci.Manifest) -> Descriptor | None:
-    """The configuration that is worth reading: an image's, and not a huge one."""
+    """The configuration that is worth reading: of what has a kind, and not a huge one."""
     config = manifest.config
-    if config is None or not config.media_type.endswith(("container.image.v1+json", "image.config.v1+json")):
+    if config is None or config.media_type == oci.OCI_EMPTY:
         return None
-    return config if config.size <= _CONFIG_MOST_BYTES else None
+    if _is_image(config):
+        return config if config.size <= _CONFIG_MOST_BYTES else None
+    is_known = artifact_kind(manifest) not in (kinds.Kind.UNKNOWN, kinds.Kind.WASM)
+    return config if is_known and config.size <= _SHOWN_MOST_BYTES else None
 
 
-def told_by(config: bytes) -> dict[str, Any]:
-    """What an image's configuration tells about it ({} for nonsense, and for what PostgreSQL cannot keep)."""
+def told_by(manifest: oci.Manifest, config: bytes) -> dict[str, Any]:
+    """What an artifact tells about itself, by its configuration's bytes (b"" when there is none to read).
+
+    Nothing for nonsense, and for what PostgreSQL cannot keep.
+    """
     try:
-        document = json.loads(config)
-        told = {key: document[key] for key in _CONFIG_KEYS if key in document} if isinstance(document, dict) else {}
+        document = json.loads(config or b"{}")
+        told = _told(manifest, document) if isinstance(document, dict) else {}
         written = json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return {}
     return {} if b"\\u0000" in written else told
+
+
+def _told(manifest: oci.Manifest, document: dict[str, Any]) -> dict[str, Any]:
+    """An image's configuration says much that nobody wants to see in a list; others are shown as they are."""
+    told = document
+    if manifest.config and _is_image(manifest.config):
+        told = {key: document[key] for key in _CONFIG_KEYS if key in document}
+        if not told.get("author") and (author := _author_in_labels(document)):
+            told["author"] = author
+    return {**told, **_told_of_wasm(manifest)} if artifact_kind(manifest) == kinds.Kind.WASM else told
+
+
+def _author_in_labels(document: dict[str, Any]) -> str:
+    inner = document.get("config")
+    labels = inner.get("Labels") if isinstance(inner, dict) else None
+    found = (labels.get(key) for key in _AUTHOR_LABELS) if isinstance(labels, dict) else ()
+    return next((text for text in found if isinstance(text, str) and text), "")
+
+
+def _told_of_wasm(manifest: oci.Manifest) -> dict[str, Any]:
+    """Modules without an image's configuration say what they are by their media types."""
+    told: dict[str, Any] = {"manifest.config.mediaType": manifest.config.media_type if manifest.config else ""}
+    if manifest.layers and not (manifest.config and _is_image(manifest.config)):
+        told["manifest.layers.mediaType"] = manifest.layers[0].media_type
+        told[_TITLE] = manifest.layers[0].annotations.get(_TITLE, "")
+    return told
+
+
+def _is_image(config: Descriptor) -> bool:
+    return config.media_type.endswith(("container.image.v1+json", "image.config.v1+json"))
 
 
 def _reference(repository: Repository, kind: Reference.Kind, position: int, descriptor: Descriptor) -> Reference:

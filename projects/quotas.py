@@ -11,7 +11,7 @@ from core.events import emit
 from core.postgres.prepared import Statement
 from projects import finders
 from projects.events import QuotaUpdated
-from projects.models import Artifact, Project, Quota
+from projects.models import Project, Quota
 from rbac.access import Actor
 
 STORAGE = "storage"
@@ -52,13 +52,13 @@ _OWN = Statement(
 _SAVE = Statement("bigint, bigint", "UPDATE projects_quota SET used = $2, updated = now() WHERE id = $1")
 
 
-def charge(*, project: Project, artifact: Artifact) -> None:
-    """Add what a newly live artifact needs; QuotaExceeded when the limit forbids it.
+def charge(*, project: Project, artifacts: Sequence[int]) -> None:
+    """Add what these newly live artifacts (their ids) need; QuotaExceeded when the limit forbids it.
 
     To be called as the last step of the transaction: the row's lock makes pushes of one project queue.
     """
     quota = _locked(project)
-    added = _own_bytes(project, [artifact.pk])
+    added = _own_bytes(project, list(artifacts))
     if _is_limited(quota) and added and quota.used + added > quota.hard:
         raise errors.QuotaExceeded(
             f"adding {human(added)} of storage resource, which when updated to current usage of {human(quota.used)} "

@@ -304,7 +304,7 @@ class _Visit:
             Stored(
                 manifest=manifest,
                 pushed=self.revisions[manifest.digest].written,
-                told=manifest_rows.told_by(contents[config.digest] or b"") if config else {},
+                told=manifest_rows.told_by(manifest, (config and contents[config.digest]) or b""),
                 tags=wanted[manifest.digest],
             )
             for manifest, config in ((manifest, configs[manifest.digest]) for manifest in manifests)

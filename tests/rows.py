@@ -14,6 +14,7 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 
 from core import oci
+from core.store import files
 from projects.kinds import accessory_kind, artifact_kind
 from projects.models import Accessory, Artifact, Manifest, Member, Project, Quota, Reference, Repository, Tag
 from rbac import credentials
@@ -99,13 +100,24 @@ def make_repository(project: Project, name: str = "app", **facts: Any) -> Reposi
 
 
 def make_artifact(
-    repository: Repository, *tags: str, subject: Artifact | None = None, pushed: datetime | None = None, **facts: Any
+    repository: Repository,
+    *tags: str,
+    subject: Artifact | None = None,
+    pushed: datetime | None = None,
+    config: str = "",
+    **facts: Any,
 ) -> Artifact:
-    """An image of its own digest with these tags; with a subject it is that one's accessory."""
+    """An image of its own digest with these tags; with a subject it is that one's accessory.
+
+    `config` is the text of its configuration, which is put into the store too.
+    """
+    described = _descriptor("application/vnd.oci.image.config.v1+json", config or f"config{next(_numbers)}")
+    if config:
+        files.write_data(described["digest"], config.encode())
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": oci.OCI_MANIFEST,
-        "config": _descriptor("application/vnd.oci.image.config.v1+json", f"config{next(_numbers)}"),
+        "config": described,
         "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", f"layer{next(_numbers)}")],
     }
     if subject is not None:

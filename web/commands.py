@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from projects.kinds import IMAGE
+from projects.kinds import Kind
 
 # Only docker's own images and bundles of them; everything else would be refused by `docker pull`.
-_BY_DOCKER = {IMAGE, "CNAB"}
+_BY_DOCKER = {Kind.IMAGE, Kind.CNAB}
 
 
 def pull(*, kind: str, repository: str, tag: str = "", digest: str = "") -> str:
@@ -16,7 +16,7 @@ def pull(*, kind: str, repository: str, tag: str = "", digest: str = "") -> str:
     named = f"{place}:{tag}" if tag else f"{place}@{digest}"
     if kind in _BY_DOCKER:
         return f"docker pull {named}"
-    if kind == "CHART" and tag:
+    if kind == Kind.CHART and tag:
         # Helm writes a version's `+` as `_`, which no tag may hold.
         return f"helm pull oci://{place} --version {tag.replace('_', '+')}"
     return f"oras pull {named}"

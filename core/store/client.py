@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from django.conf import settings
@@ -59,6 +59,20 @@ def delete_blob(*, repository: str, digest: str) -> bool:
     return _deleted(_request("DELETE", repository, f"blobs/{digest}", "delete"))
 
 
+def mount_blob(*, repository: str, digest: str, source: str) -> bool:
+    """Let a repository read a blob that another one has; False when that one has no link to it, or no data."""
+    path = f"blobs/uploads/?mount={digest}&from={quote(source)}"
+    response = _request("POST", repository, path, "pull", "push", data=b"", reads=source)
+    if response.status_code == 202:
+        # An upload was begun instead, which nobody will go on with.
+        upload = urlsplit(response.headers["Location"])
+        path = f"{upload.path.removeprefix(f'/v2/{repository}/')}?{upload.query}"
+        _request("DELETE", repository, path, "pull", "push", "delete")
+    elif response.status_code != 201:
+        raise _refusal(response)
+    return response.status_code == 201
+
+
 def is_alive() -> bool:
     """Whether the registry answers at all. Its store is asked by `files.check`."""
     try:
@@ -81,10 +95,12 @@ def _request(
     headers: Mapping[str, str] | None = None,
     data: bytes | None = None,
     tolerate_500: bool = False,
+    reads: str = "",
 ) -> requests.Response:
+    """`reads` names another repository that it pulls from."""
     headers = {
         **(headers or {}),
-        "Authorization": f"Bearer {_token(repository, *actions)}",
+        "Authorization": f"Bearer {_token(repository, *actions, reads=reads)}",
     }
     try:
         response = _send(method, _url(f"/v2/{repository}/{path}"), headers, data)
@@ -142,14 +158,14 @@ class _KeepingUnixAdapter(UnixAdapter):
         return super().get_connection(origin, proxies)  # type: ignore[no-untyped-call]
 
 
-def _token(repository: str, *actions: str) -> str:
+def _token(repository: str, *actions: str, reads: str = "") -> str:
     """A token of core's own; the same one for a minute, since a push needs a dozen and signing takes its time."""
-    return _token_of(int(clock.time()) // 60, repository, *actions)
+    return _token_of(int(clock.time()) // 60, repository, *actions, reads=reads)
 
 
 @lru_cache(maxsize=1024)
-def _token_of(minute: int, repository: str, *actions: str) -> str:
-    return signing.sign_for_store(repository, *actions)
+def _token_of(minute: int, repository: str, *actions: str, reads: str) -> str:
+    return signing.sign_for_store(repository, *actions, reads=reads)
 
 
 def _url(path: str) -> str:

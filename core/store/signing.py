@@ -61,13 +61,12 @@ def sign(*, subject: str, access: list[dict[str, Any]], lifetime: int, claims: d
     return jwt.encode(payload, key, algorithm=ALGORITHM, headers={"x5c": [certificate]})
 
 
-def sign_for_store(repository: str, *actions: str) -> str:
-    """Core's own short token for one repository of the registry behind us."""
-    return sign(
-        subject="wharf-core",
-        access=[{"type": "repository", "name": repository, "actions": list(actions)}],
-        lifetime=120,
-    )
+def sign_for_store(repository: str, *actions: str, reads: str = "") -> str:
+    """Core's own short token for one repository of the registry behind us, and for pulling from another one."""
+    access = [{"type": "repository", "name": repository, "actions": list(actions)}]
+    if reads:
+        access.append({"type": "repository", "name": reads, "actions": ["pull"]})
+    return sign(subject="wharf-core", access=access, lifetime=120)
 
 
 def verify(text: str) -> Token:

@@ -1,8 +1,9 @@
-"""Artifacts of a repository, as in Harbor."""
+"""Artifacts of a repository or of a whole project, as in Harbor."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
@@ -11,12 +12,18 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api import json
-from core.api.query import AllOf, Condition, Exact, as_q
-from projects import artifacts
+from core.api.query import AllOf, Condition, Exact, as_q, conditions, normalised
+from core.oci import RepositoryName
+from projects import artifacts, copies, repositories
+from projects.api import additions
+from projects.api import copies as copies_api
 from projects.api import labels as labels_api
 from projects.api import tags as tags_api
+from projects.api.icons import add_icons
 from projects.api.parents import NUMBER, InProject
-from projects.models import Accessory, Artifact, ArtifactLabel, Label, Reference, Tag
+from projects.models import Accessory, Artifact, ArtifactLabel, Label, Reference, Repository, Tag
+from rbac.access import allowed
+from rbac.permissions import or_refuse
 
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
@@ -40,7 +47,9 @@ def as_json(artifact: Artifact) -> dict[str, Any]:
             "pull_time": json.time(artifact.pulled),
             "extra_attrs": artifact.extra_attrs,
             "annotations": artifact.annotations,
+            "icon": known.get("my_icon"),
             "references": known.get("my_references"),
+            "addition_links": additions.links(artifact),
         }
     )
     # Harbor writes null, not nothing, when there is none.
@@ -50,7 +59,7 @@ def as_json(artifact: Artifact) -> dict[str, Any]:
     return document
 
 
-def _with_tags(view: Artifacts, rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
+def _with_tags(view: ArtifactLists, rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
     """`tags=*` tagged, `tags=nil` untagged, else what its tags are called; tags out of reach are none."""
     tags = view.tags().filter(artifact=OuterRef("pk"))
     match condition:
@@ -61,18 +70,19 @@ def _with_tags(view: Artifacts, rows: QuerySet[Artifact], condition: Condition) 
     return rows.filter(Exists(tags.filter(as_q(Tag, "name", "tags", condition))))
 
 
-def _with_labels(view: Artifacts, rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
+def _with_labels(view: ArtifactLists, rows: QuerySet[Artifact], condition: Condition) -> QuerySet[Artifact]:
     """`labels=(1 2)`: those that bear all of these labels, named by their ids."""
     if not isinstance(condition, AllOf) or not all(NUMBER.fullmatch(value) for value in condition.values):
         raise errors.BadRequest('the value of "labels" query can only be integer list with AND relationship, as (1 2)')
     wanted = {int(value) for value in condition.values}
-    uses = ArtifactLabel.objects.filter(artifact__repository=view.get_repository(), label__in=view.labels())
+    within = {f"artifact__{key}": value for key, value in view.within().items()}
+    uses = ArtifactLabel.objects.filter(label__in=view.labels(), **within)
     bearing = uses.filter(label__in=wanted).values("artifact").annotate(number=Count("pk"))
     return rows.filter(pk__in=bearing.filter(number=len(wanted)).values("artifact"))
 
 
-class Artifacts(InProject):
-    """A repository's artifacts: no accessories, and parts of an index only when they are tagged."""
+class ArtifactLists(InProject):
+    """Artifacts within a repository, or a whole project: no accessories, and parts of an index only when tagged."""
 
     resource = "artifact"
     honours_tag_scope = True
@@ -91,30 +101,33 @@ class Artifacts(InProject):
     }
     default_sort = ("-pushed", "-pk")
 
-    def list(self, request: Request, **_: Any) -> Response:
-        repository = self.get_repository()
-        rows = self.reach.artifacts(Artifact.objects.listed(self.tags()).filter(repository=repository), repository)
-        return self.listing(rows.select_related("repository"), as_json, self._completed)
+    def place(self) -> Repository | None:
+        """The one repository that it is about; None for the whole project."""
+        return None
 
-    def retrieve(self, request: Request, **_: Any) -> Response:
-        return Response(as_json(self._completed([self.get_artifact()])[0]))
+    def within(self) -> dict[str, Any]:
+        """The same as a condition on rows that name their repository."""
+        place = self.place()
+        return {"repository": place} if place else {"repository__project": self.get_project()}
 
-    def destroy(self, request: Request, **_: Any) -> Response:
-        artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
-        return self.done()
+    def rows(self) -> QuerySet[Artifact]:
+        """What is listed, within the caller's reach. `q=base=*` asks for untagged parts of indexes too."""
+        everything = conditions(self.request).get("base") == Exact("*")
+        found = Artifact.objects.live().filter(accessory_of__isnull=True) if everything else self._listed()
+        return self.reach.artifacts(found.filter(**self.within()), self.place()).select_related("repository")
 
     def tags(self) -> QuerySet[Tag]:
-        """The live tags of the repository that the caller may see."""
-        repository = self.get_repository()
-        return self.reach.tags(Tag.objects.live().filter(repository=repository), repository)
+        """The live tags that the caller may see."""
+        return self.reach.tags(Tag.objects.live().filter(**self.within()), self.place())
 
     def labels(self) -> QuerySet[Label]:
         """The labels that the caller may see on artifacts: none for who is limited to some tags."""
         return Label.objects.none() if self.reach.is_limited else Label.objects.all()
 
-    def _completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
+    def completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
         """Give each row what its JSON shows besides its columns, in a fixed number of queries."""
         _add_references(rows)
+        add_icons(rows)
         if self.asked("with_tag", default=True):
             prefetch_related_objects(rows, Prefetch("tags", self.tags().order_by("-pushed", "-pk"), to_attr="my_tags"))
         if self.asked("with_label"):
@@ -122,6 +135,70 @@ class Artifacts(InProject):
         if self.asked("with_accessory"):
             _add_accessories(rows)
         return rows
+
+    def _listed(self) -> QuerySet[Artifact]:
+        return Artifact.objects.listed(self.tags())
+
+
+class Artifacts(ArtifactLists):
+    """A repository's artifacts."""
+
+    verbs = {"copy": "create"}
+
+    def place(self) -> Repository:
+        return self._repository
+
+    def list(self, request: Request, **_: Any) -> Response:
+        return self.listing(self.rows(), as_json, self.completed)
+
+    def retrieve(self, request: Request, **_: Any) -> Response:
+        return Response(as_json(self.completed([self.get_artifact()])[0]))
+
+    def destroy(self, request: Request, **_: Any) -> Response:
+        artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
+        return self.done()
+
+    def copy(self, request: Request, **_: Any) -> Response:
+        project = self.get_project()
+        or_refuse(request, allowed(self.actor, "repository", "push", project))
+        name = RepositoryName.parse(f"{project.name}/{self.kwargs['repository_name']}")
+        where, reference = copies_api.parse(self.required("from"))
+        source = copies_api.find_source(where, reference, self.actor)
+        copies.copy(source=source, repository=repositories.ensure(project=project, name=name), actor=self.actor)
+        return self.created(reference)
+
+    @cached_property
+    def _repository(self) -> Repository:
+        return self.get_repository()
+
+
+class ProjectArtifacts(ArtifactLists):
+    """All artifacts of a project."""
+
+    filter_fields = {
+        **ArtifactLists.filter_fields,
+        "repository_id": "repository_id",
+        "repository_name": "repository__name",
+    }
+
+    def list(self, request: Request, **_: Any) -> Response:
+        rows = self.rows()
+        if self.asked("latest_in_repository"):
+            rows = rows.filter(pk__in=self._latest(rows))
+        return self.listing(rows, as_json, self.completed)
+
+    def _latest(self, rows: QuerySet[Artifact]) -> QuerySet[Artifact, Any]:
+        """The newest of each repository, of those of one kind: what else is asked of them counts afterwards."""
+        asked = conditions(self.request)
+        kinds = [key for key in ("media_type", "artifact_type") if normalised(key) in asked]
+        if len(kinds) != 1:
+            raise errors.BadRequest(
+                "either media_type or artifact_type must be in q, but not both, for latest_in_repository"
+            )
+        (kind,) = kinds
+        of_kind = as_q(Artifact, str(self.filter_fields[kind]), kind, asked[normalised(kind)])
+        newest = rows.filter(of_kind).order_by("repository", "-pushed", "-pk").distinct("repository")
+        return newest.values("pk")
 
 
 class Accessories(InProject):

@@ -49,14 +49,10 @@ class InProject(Resource):
     def get_artifact(self) -> Artifact:
         """The artifact that the path's reference (tag or digest) means."""
         repository, text = self.get_repository(), self.kwargs["reference"]
-        rows = Artifact.objects.live().filter(repository=repository)
-        is_by_digest = oci.is_digest(text)
-        named = {"manifest": text} if is_by_digest else {"tags__name": text, "tags__deleted__isnull": True}
-        artifact: Artifact | None = rows.filter(**named).first()
-        within = self.reach.has_manifest if is_by_digest else self.reach.has_tag
+        artifact = find_artifact(repository, text)
+        within = self.reach.has_manifest if oci.is_digest(text) else self.reach.has_tag
         if artifact is None or not within(repository, text):
             raise errors.NotFound(f"artifact {repository.name}:{text} not found")
-        artifact.repository = repository
         return artifact
 
     def _find_project(self) -> Project:
@@ -69,6 +65,15 @@ class InProject(Resource):
         if project is None:
             raise unknown_project(text, self.actor)
         return project
+
+
+def find_artifact(repository: Repository, text: str) -> Artifact | None:
+    """A repository's live artifact that a tag or digest means."""
+    named = {"manifest": text} if oci.is_digest(text) else {"tags__name": text, "tags__deleted__isnull": True}
+    artifact: Artifact | None = Artifact.objects.live().filter(repository=repository, **named).first()
+    if artifact is not None:
+        artifact.repository = repository
+    return artifact
 
 
 def unknown_project(name: object, actor: Actor) -> errors.Refusal:

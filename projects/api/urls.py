@@ -6,8 +6,10 @@ from django.urls import path, register_converter
 
 from core.api.converters import RepositoryConverter
 from projects.api.access import Access
-from projects.api.artifacts import Accessories, Artifacts
+from projects.api.additions import Additions
+from projects.api.artifacts import Accessories, Artifacts, ProjectArtifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
+from projects.api.icons import Icons
 from projects.api.immutable_rules import ImmutableRules
 from projects.api.labels import ArtifactLabels, Labels
 from projects.api.members import Members
@@ -34,6 +36,7 @@ urlpatterns = [
     path(_PROJECT, OneProject.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path(f"{_PROJECT}/_deletable", OneProject.as_view({"get": "deletable"})),
     path(f"{_PROJECT}/summary", OneProject.as_view({"get": "summary"})),
+    path(f"{_PROJECT}/artifacts", ProjectArtifacts.as_view({"get": "list"})),
     path(f"{_PROJECT}/access/explain", Access.as_view({"get": "explain"})),
     path(f"{_PROJECT}/members", Members.as_view({"get": "list", "post": "create"})),
     path(
@@ -73,15 +76,18 @@ urlpatterns = [
     ),
     path("robots/<int:robot_id>/secrets", Robots.as_view({"get": "secrets"})),
     path("robots/<int:robot_id>/secrets/<int:secret_id>", Robots.as_view({"delete": "revoke"})),
+    path("icons/<str:digest>", Icons.as_view({"get": "retrieve"})),
     path("repositories", AllRepositories.as_view({"get": "list"})),
     path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
     path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),
     path(f"{_ARTIFACT}/tags", Tags.as_view({"get": "list", "post": "create"})),
     path(f"{_ARTIFACT}/labels/<int:label_id>", ArtifactLabels.as_view({"delete": "destroy"})),
     path(f"{_ARTIFACT}/labels", ArtifactLabels.as_view({"post": "create"})),
+    path(f"{_ARTIFACT}/additions/vulnerabilities", Additions.as_view({"get": "vulnerabilities"})),
+    path(f"{_ARTIFACT}/additions/<str:addition>", Additions.as_view({"get": "retrieve"})),
     path(f"{_ARTIFACT}/accessories", Accessories.as_view({"get": "list"})),
     path(_ARTIFACT, Artifacts.as_view({"get": "retrieve", "delete": "destroy"})),
-    path(_ARTIFACTS, Artifacts.as_view({"get": "list"})),
+    path(_ARTIFACTS, Artifacts.as_view({"get": "list", "post": "copy"})),
     path(
         f"{_REPOSITORIES}/<repository:repository_name>",
         Repositories.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),

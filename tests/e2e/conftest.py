@@ -12,7 +12,7 @@ from tests.e2e.docker_engine import Docker, start_docker
 from tests.e2e.platform import Platform, new_platform, remove
 
 # Whose stories are the same wherever the blobs are.
-ON_BOTH_STORES = {"test_bad_input", "test_docker", "test_protocol", "test_skopeo"}
+ON_BOTH_STORES = {"test_bad_input", "test_copies", "test_docker", "test_protocol", "test_skopeo"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

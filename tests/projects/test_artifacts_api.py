@@ -9,9 +9,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from projects import labels
 from projects.models import Artifact, AuditLog, Repository, Tag
+from rbac.roles import Role
 from tests.rest import Api, code
-from tests.rows import Story, make_artifact, make_index, make_project, make_repository, make_robot, make_tag
+from tests.rows import Story, add_member, make_artifact, make_index, make_project, make_repository, make_robot, make_tag
 
 REPOSITORIES = "/projects/team/repositories"
 APP = f"{REPOSITORIES}/app"
@@ -202,6 +204,114 @@ def test_what_belongs_to_others_is_out_of_reach(story: Story, app: Repository) -
     assert client.get(f"{APP}/artifacts/v1").status_code == 403
 
 
+# --- of a whole project ------------------------------------------------------------------------------------
+EVERYTHING = "/projects/team/artifacts"
+# Harbor unescapes q once more than HTTP does.
+IMAGE = "application/vnd.oci.image.config.v1%252Bjson"
+DAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def shown(answer: Any) -> list[str]:
+    """What is listed, each by the name of its newest tag, or by its repository when it has none."""
+    assert answer.status_code == 200, answer.content
+    return [row["tags"][0]["name"] if row["tags"] else row["repository_name"] for row in answer.json()]
+
+
+@pytest.fixture
+def project_of_many(story: Story, app: Repository) -> None:
+    """From new to old: a chart, an index over a tagged and an untagged image, an older image; and what nobody lists."""
+    tool = make_repository(story.team, "deep/tool")
+    old = make_artifact(app, "old", pushed=DAY)
+    parts = [make_artifact(tool, "part", pushed=DAY + timedelta(days=1)), make_artifact(tool, pushed=DAY)]
+    make_index(tool, parts, "multi", pushed=DAY + timedelta(days=2))
+    helm = "application/vnd.cncf.helm.config.v1+json"
+    make_artifact(app, "chart", kind="CHART", config_media_type=helm, artifact_type=helm)
+    make_artifact(app, subject=old)
+    make_artifact(app, "gone", deleted=DAY)
+    make_artifact(make_repository(make_project("other", story.alice), "app"), "foreign")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["chart", "multi", "part", "old"]),
+        ("with_tag=false", ["team/app", "team/deep/tool", "team/deep/tool", "team/app"]),
+        ("sort=push_time", ["old", "part", "multi", "chart"]),
+        ("page_size=2&page=2", ["part", "old"]),
+        ("q=type=CHART", ["chart"]),
+        ("q=type={CHART IMAGE},tags=~ar", ["chart", "part"]),
+        ("q=tags=nil", []),
+        ("q=base=*", ["chart", "multi", "part", "team/deep/tool", "old"]),
+        ("q=base=*,tags=nil", ["team/deep/tool"]),
+        ("q=repository_name=team/deep/tool", ["multi", "part"]),
+        ("q=repository_name=~APP", ["chart", "old"]),
+        (f"q=media_type={IMAGE}", ["part", "old"]),
+        (f"latest_in_repository=true&q=media_type={IMAGE}", ["part", "old"]),
+        ("latest_in_repository=true&q=artifact_type=~config", ["chart", "part"]),
+        (f"latest_in_repository=true&q=media_type={IMAGE},tags=old", ["old"]),
+        (f"latest_in_repository=true&q=ArtifactType={IMAGE},repository_name=team/app", ["old"]),
+        ("latest_in_repository=false&q=type=CHART", ["chart"]),
+    ],
+)
+def test_artifacts_of_a_project_are_listed(
+    story: Story, project_of_many: None, query: str, expected: list[str]
+) -> None:
+    answer = Api(story.carol).get(f"{EVERYTHING}?{query}")
+    assert shown(answer) == expected
+    if "page" not in query:
+        assert answer["X-Total-Count"] == str(len(expected))
+    by_number = Api(story.carol).get(f"/projects/{story.team.pk}/artifacts?{query}")
+    assert by_number.json() == answer.json()
+
+
+@pytest.mark.parametrize(
+    "query", ["", "&q=type=IMAGE", f"&q=media_type={IMAGE},artifact_type={IMAGE}", "&q=media_type=[~]"]
+)
+def test_the_latest_of_what_is_asked_for_by_its_type(story: Story, project_of_many: None, query: str) -> None:
+    answer = Api(story.carol).get(f"{EVERYTHING}?latest_in_repository=true{query}")
+    assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+
+
+def test_a_projects_list_shows_what_a_repositorys_shows(story: Story, app: Repository) -> None:
+    subject = make_artifact(app, "v1", annotations={"a": "b"}, extra_attrs={"os": "linux"})
+    make_artifact(app, subject=subject)
+    make_index(app, [make_artifact(app)], "multi")
+    label = labels.create(project=story.team, name="stable", description="", color="", actor=story.alice)
+    labels.put_on(artifact=subject, label_id=label.pk, actor=story.alice)
+    query = "?with_label=true&with_accessory=true"
+    listed = Api(story.carol).get(f"{EVERYTHING}{query}").json()
+    assert listed == Api(story.carol).get(f"{APP}/artifacts{query}").json()
+    row = next(row for row in listed if row["digest"] == subject.digest)
+    assert [label["name"] for label in row["labels"]] == ["stable"]
+    assert [accessory["type"] for accessory in row["accessories"]] == ["subject.accessory"]
+    assert (row["annotations"], row["extra_attrs"]) == ({"a": "b"}, {"os": "linux"})
+    found = Api(story.carol).get(f"{EVERYTHING}?q=labels=({label.pk})").json()
+    assert [each["digest"] for each in found] == [subject.digest]
+    # Each of them is asked for.
+    assert [Api(story.carol).get(EVERYTHING).json()[1][key] for key in ("labels", "accessories")] == [None, None]
+
+
+def test_a_guest_of_some_tags_lists_what_they_reach(story: Story, project_of_many: None) -> None:
+    add_member(story.team, story.mallory, Role.GUEST, {"app": ["ch*"], "deep/**": ["multi"]})
+    guest = Api(story.mallory)
+    assert shown(guest.get(EVERYTHING)) == ["chart", "multi"]
+    assert shown(guest.get(f"{EVERYTHING}?q=base=*")) == ["chart", "multi", "team/deep/tool", "team/deep/tool"]
+    assert shown(guest.get(f"{EVERYTHING}?q=tags=part")) == []
+    # Of what he reaches the newest, though it is not the newest there is.
+    latest = guest.get(f"{EVERYTHING}?latest_in_repository=true&q=artifact_type=~image,base=*")
+    assert [row["push_time"] for row in latest.json()] == ["2024-01-02T00:00:00.000Z"]
+
+
+@pytest.mark.parametrize(("query", "found"), [("digest={digest}", 1), ("digest=~{part}", 1), ("digest=~nothing", 0)])
+def test_artifacts_are_found_by_their_digest(story: Story, app: Repository, query: str, found: int) -> None:
+    make_artifact(app, "other")
+    wanted = make_artifact(app, "v1")
+    q = query.format(digest=wanted.digest, part=wanted.digest[20:40])
+    for place in (f"{APP}/artifacts", EVERYTHING):
+        rows = Api(story.carol).get(f"{place}?q={q}").json()
+        assert [row["digest"] for row in rows] == [wanted.digest] * found
+
+
 # --- tags ---------------------------------------------------------------------------------------------------
 def test_tags_are_made_and_deleted(story: Story, app: Repository) -> None:
     artifact = make_artifact(app, "v1")
@@ -254,12 +364,26 @@ def test_who_may_do_what(story: Story, app: Repository, method: str, path: str, 
     assert " ".join(str(status) for status in found) == statuses
 
 
-@pytest.mark.parametrize("path", ["", "/app/artifacts?with_accessory=true", "/app/artifacts/v1/tags"])
+@pytest.mark.parametrize(
+    ("path", "rows"),
+    [
+        (REPOSITORIES, 31),
+        (f"{APP}/artifacts?with_accessory=true&with_label=true", 31),
+        (f"{APP}/artifacts/v1/tags", 31),
+        ("/projects/team/artifacts?with_accessory=true&with_label=true", 61),
+        ("/projects/team/artifacts?latest_in_repository=true&q=artifact_type=~image&with_accessory=true", 31),
+    ],
+)
 def test_lists_cost_the_same_for_one_and_for_thirty(
-    story: Story, app: Repository, path: str, django_assert_num_queries: Any, django_assert_max_num_queries: Any
+    story: Story,
+    app: Repository,
+    path: str,
+    rows: int,
+    django_assert_num_queries: Any,
+    django_assert_max_num_queries: Any,
 ) -> None:
     first = make_artifact(app, "v1")
-    url, client = f"{REPOSITORIES}{path}{'&' if '?' in path else '?'}page_size=100", Api(story.alice)
+    url, client = f"{path}{'&' if '?' in path else '?'}page_size=100", Api(story.alice)
     client.get(url)
     with django_assert_max_num_queries(12) as one:
         client.get(url)
@@ -267,6 +391,6 @@ def test_lists_cost_the_same_for_one_and_for_thirty(
         index = make_index(app, [make_artifact(app)], f"t{number}")
         make_artifact(app, subject=index)
         make_tag(first, f"x{number}")
-        make_repository(story.team, f"r{number}")
+        make_artifact(make_repository(story.team, f"r{number}"))
     with django_assert_num_queries(len(one)):
-        assert len(client.get(url).json()) == 31
+        assert len(client.get(url).json()) == rows

@@ -190,7 +190,7 @@ def test_the_number_told_equals_a_recount(story: Story) -> None:
         return int(body["used"]["storage"])
 
     for artifact in made:
-        quotas.charge(project=story.team, artifact=artifact)
+        quotas.charge(project=story.team, artifacts=[artifact.pk])
         assert artifact.pk != child.pk or told() > 0
     full = told()
     assert full == quotas.usage(project=story.team)
