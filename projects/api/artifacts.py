@@ -93,8 +93,8 @@ class Artifacts(InProject):
 
     def list(self, request: Request, **_: Any) -> Response:
         repository = self.get_repository()
-        rows = self.reach.artifacts(Artifact.objects.listed(self.tags()).filter(repository=repository), repository)
-        return self.listing(rows.select_related("repository"), as_json, self._completed)
+        rows = self.reach.artifacts(Artifact.objects.listed(self.tags(), repository), repository)
+        return self.listing(rows, as_json, self._completed)
 
     def retrieve(self, request: Request, **_: Any) -> Response:
         return Response(as_json(self._completed([self.get_artifact()])[0]))
@@ -114,6 +114,8 @@ class Artifacts(InProject):
 
     def _completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
         """Give each row what its JSON shows besides its columns, in a fixed number of queries."""
+        for row in rows:
+            row.repository = self.get_repository()
         _add_references(rows)
         if self.asked("with_tag", default=True):
             prefetch_related_objects(rows, Prefetch("tags", self.tags().order_by("-pushed", "-pk"), to_attr="my_tags"))
