@@ -33,9 +33,10 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
         tags = tag.objects.live() if tags is None else tags
         tagged = models.Exists(tags.filter(artifact=models.OuterRef("pk")))
         # Not by the reverse accessor: a join that must find nothing is taken for one that leaves next to no rows.
-        accessory = models.Exists(Accessory.objects.filter(artifact=models.OuterRef("pk"), repository=here))
+        accessory = models.Exists(Accessory.objects.filter(artifact=models.OuterRef("pk")))
         rows = self.live() if repository is None else self.live().filter(repository=repository)
-        return rows.filter(~accessory).filter(tagged | ~part_of_an_index)
+        # In this order: few are parts, so few are asked for their tags.
+        return rows.filter(~accessory).filter(~part_of_an_index | tagged)
 
 
 class Artifact(models.Model):

@@ -30,8 +30,8 @@ def test_pages_from_either_end_make_the_whole_list(team: Project, call: Call, so
     place = rows.make_repository(team)
     pulled = datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(10):
-        facts = {"pulled": pulled + timedelta(days=number)} if number % 2 else {}
-        rows.make_artifact(place, f"v{number}", size=number // 4, **facts)
+        once = pulled + timedelta(days=number) if number % 2 else None
+        rows.make_artifact(place, f"v{number}", size=number // 4, pulled=once)
     path = f"/projects/team/repositories/app/artifacts?sort={sort}"
     whole = [row["id"] for row in call("alice", "get", f"{path}&page_size=100").json()]
     pages = range(1, -(-10 // size) + 1)
