@@ -73,9 +73,9 @@ def page_line(page: Page) -> str:
 def _lists(pages: Sequence[Page]) -> list[str]:
     rows = [
         f"Lists of a platform with 200,000 artifacts: pages of 100 in the default order, counted. {MOST_MS:.0f} ms of "
-        f"the server's time are promised. Told is the median of {len(pages[0].took_ms)} times from request to the end of "
-        "the answer at a client on the same machine, which is more. A last page is the last one that `X-Total-Count` "
-        "tells of.",
+        f"the server's time are promised. Told is the median of {len(pages[0].took_ms)} times from request to the end "
+        "of the answer at a client on the same machine, which is more. A last page is the last one that "
+        "`X-Total-Count` tells of.",
         "",
         "| list | who | page | rows | ms | times | |",
         "|---|---|---|---|---|---|---|",
