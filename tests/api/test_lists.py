@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import resolve
 
 from core import clock, configuration
 from projects.models import ArtifactLabel, AuditLog, Label
 from rbac.models import User
 from rbac.roles import Role
-from tests import rows
+from tests import plans, rows
 from tests.api.test_access import api_routes
 from tests.contracts.contract import OPERATIONS
 from tests.rest import Api
@@ -140,6 +141,19 @@ def test_a_list_costs_the_same_at_any_length() -> None:
     assert {path: numbers for path, (numbers, _) in few.items()} == TABLE
     assert {path: numbers for path, (numbers, _) in many.items()} == TABLE
     assert [path for path in TABLE if many[path][1] < few[path][1] + 10] == []
+
+
+def test_what_a_row_counts_is_counted_for_the_rows_of_the_page_alone() -> None:
+    story = rows.make_story()
+    for number in range(12):
+        rows.make_artifact(rows.make_repository(story.team, f"r{number:02d}"), "v1")
+    for page in range(1, 7):
+        with CaptureQueriesContext(connection) as asked:
+            assert len(Api(story.alice).get(f"/repositories?page_size=2&page={page}").json()) == 2
+        (listing,) = [query["sql"] for query in asked if "artifact_count" in query["sql"]]
+        read = [node for node in plans.nodes(listing) if node.get("Relation Name") == "projects_artifact"]
+        # One look at artifacts for each row: how the planner looks is its business.
+        assert sum(node["Actual Loops"] for node in read) == 2
 
 
 def test_every_list_stands_in_the_table() -> None:

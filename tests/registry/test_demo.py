@@ -8,6 +8,7 @@ from itertools import islice
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from core import locks
 from core.store import client
@@ -20,6 +21,7 @@ from rbac.models import Robot, User
 from registry.verify import verify
 from tests import factories
 from tests.old_registry import STORE
+from tests.registry.test_door import token_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
 # As the large one is made, of what a test has time for.
@@ -71,6 +73,15 @@ def test_the_large_demo_is_rows_alone_with_every_number_right(admin: User) -> No
     for quota in Quota.objects.select_related("project"):
         assert quota.used == quotas.usage(project=quota.project)
     assert not (STORE / "blobs").exists()
+
+
+@pytest.mark.usefixtures("few")
+def test_who_pulls_of_the_large_demo_hears_that_a_layer_is_not_there(admin: User) -> None:
+    seed("large")
+    headers = {"Authorization": f"Bearer {token_for(admin, 'repository:shop/web:pull')}"}
+    layer = Artifact.objects.get(repository__name="shop/web", tags__name="latest").references.get(kind="layer")
+    assert Client().get("/v2/shop/web/manifests/latest", headers=headers).status_code == 200
+    assert Client().head(f"/v2/shop/web/blobs/{layer.digest}", headers=headers).status_code == 404
 
 
 @pytest.mark.usefixtures("few")
