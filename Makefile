@@ -32,7 +32,7 @@ test:            ## all tests, against real servers that they start themselves
 	@deploy/bootstrap.sh test
 conformance:     ## the OCI conformance suite against a platform of its own (needs Go)
 	@deploy/bootstrap.sh run -m tests.conformance
-bench:           ## Wharf's speed beside a bare stock registry's, to bench/results/ (QUICK=1 for a glance)
+bench:           ## Wharf's speed beside a bare stock registry's, and that of long lists, to bench/results/ (QUICK=1 for a glance)
 	@deploy/bootstrap.sh run -m bench $(if $(QUICK),--quick)
 compose-check:   ## docker-compose.yml tried for real, with two composes and an engine of its own (needs Go)
 	@deploy/bootstrap.sh compose-check

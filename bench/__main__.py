@@ -1,4 +1,4 @@
-"""`make bench`: start both servers, measure them in turns, write bench/results/<date and time>.md."""
+"""`make bench`: measure both servers in turns, then lists of many rows; write bench/results/<date and time>.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import report, targets
+from bench import lists, report, targets
+from bench.lists import Page
 from bench.phases import PHASES, Bench, Effort, Phase
 from bench.report import Pair, Result
 
@@ -23,26 +24,48 @@ QUICK = Effort(seconds=1, images=10, big_blobs=8)
 
 
 def main() -> int:
-    """0 when every promised ratio was reached."""
+    """0 when everything that is promised was reached."""
     given = _arguments()
-    if shutil.which("wrk") is None:
-        sys.exit("wharf: the benchmark needs wrk (apt-get install wrk)")
-    phases = [phase for phase in PHASES if not given.only or any(word in phase.name for word in given.only)]
-    with targets.bare_registry() as bare, targets.wharf(given.var) as wharf:
-        effort = QUICK if given.quick else FULL
-        results = _measure(Bench(wharf, effort), Bench(bare, effort), phases, given.rounds or (1 if given.quick else 5))
+    effort = QUICK if given.quick else FULL
+    rounds = given.rounds or (1 if given.quick else 5)
+    phases = [phase for phase in PHASES if _is_wanted(phase.name, given)]
+    results = _compare(phases, effort, rounds, given.var) if phases else []
+    # Its platform takes minutes to fill, which is no glance.
+    wants_lists = _is_wanted(lists.NAME, given) and not (given.quick and not given.only)
+    pages = _look_through_lists(rounds, given.var) if wants_lists else []
     if not given.quick and not given.only:
-        _write(results, effort)
-    return 0 if all(result.is_reached for result in results) else 1
+        _write(results, pages, effort)
+    return 1 if lists.missed(pages) or any(not result.is_reached for result in results) else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
     parser.add_argument("--rounds", type=int, help="how often each phase is measured (5)")
-    parser.add_argument("--only", action="append", help="a part of a phase's name; nothing is written")
+    parser.add_argument("--only", action="append", help="a part of a phase's name, or `lists`; nothing is written")
     parser.add_argument("--var", type=Path, help="keep Wharf's folder here, for a faster start the next time")
     return parser.parse_args()
+
+
+def _is_wanted(name: str, given: argparse.Namespace) -> bool:
+    return not given.only or any(word in name for word in given.only)
+
+
+def _compare(phases: list[Phase], effort: Effort, rounds: int, var: Path | None) -> list[Result]:
+    """Wharf and the bare registry, by these phases."""
+    if shutil.which("wrk") is None:
+        sys.exit("wharf: the benchmark needs wrk (apt-get install wrk)")
+    with targets.bare_registry() as bare, targets.wharf(var) as wharf:
+        return _measure(Bench(wharf, effort), Bench(bare, effort), phases, rounds)
+
+
+def _look_through_lists(rounds: int, var: Path | None) -> list[Page]:
+    """Both ends of every list, on a platform of their own: 200,000 artifacts are no part of the other phases."""
+    with targets.crowded(var.with_name(f"{var.name}-lists") if var else None) as crowd:
+        print(crowd.seeded, flush=True)
+        pages = lists.measure(crowd, rounds)
+    print(*map(report.page_line, pages), sep="\n", flush=True)
+    return pages
 
 
 def _measure(wharf: Bench, bare: Bench, phases: list[Phase], rounds: int) -> list[Result]:
@@ -73,7 +96,7 @@ def _commit() -> str:
     return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _write(results: list[Result], effort: Effort) -> None:
+def _write(results: list[Result], pages: list[Page], effort: Effort) -> None:
     now = datetime.now(UTC)
     facts = [
         f"{now:%Y-%m-%d %H:%M} UTC, commit {_commit()}",
@@ -88,7 +111,7 @@ def _write(results: list[Result], effort: Effort) -> None:
     ]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d-%H%M}.md"
-    path.write_text(report.as_markdown(results, facts))
+    path.write_text(report.as_markdown(results, facts, pages))
     print(f"\nwritten: {path}")
 
 

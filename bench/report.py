@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.lists import MOST_MS, Page, missed
 from bench.load import Load
 from bench.phases import Phase
 
@@ -39,12 +40,13 @@ class Result:
         return self.ratio >= self.phase.least
 
 
-def as_markdown(results: Sequence[Result], facts: Sequence[str]) -> str:
+def as_markdown(results: Sequence[Result], facts: Sequence[str], pages: Sequence[Page] = ()) -> str:
     """The page of one run."""
-    missed = [result.phase.name for result in results if not result.is_reached]
-    verdict = f"Missed: {', '.join(missed)}." if missed else "Every ratio that is promised was reached."
+    names = [result.phase.name for result in results if not result.is_reached] + missed(pages)
+    verdict = f"Missed: {', '.join(names)}." if names else "Everything that is promised was reached."
     parts = ["# Wharf and a bare stock registry, side by side", *(f"- {fact}" for fact in facts), "", verdict, ""]
-    return "\n".join([*parts, *_ratios(results), "", *_costs(results)]) + "\n"
+    lists = ["", *_lists(pages)] if pages else []
+    return "\n".join([*parts, *_ratios(results), "", *_costs(results), *lists]) + "\n"
 
 
 def line(result: Result) -> str:
@@ -57,6 +59,32 @@ def line(result: Result) -> str:
         f"(≥ {result.phase.least}: {word}); CPU µs: bare {_cost(result, 'bare'):.0f}, "
         f"Wharf {_cost(result, 'wharf'):.0f} = {costs}"
     )
+
+
+def page_line(page: Page) -> str:
+    """One page of a list as one line for the terminal."""
+    word = "reached" if page.is_reached else "MISSED"
+    return (
+        f"{page.who:<7} {page.path:<82} page {page.number:<4} of {page.total:<6} rows: {page.median_ms:5.1f} ms "
+        f"[{min(page.took_ms):.1f}-{max(page.took_ms):.1f}] (≤ {MOST_MS:.0f}: {word})"
+    )
+
+
+def _lists(pages: Sequence[Page]) -> list[str]:
+    rows = [
+        f"Lists of a platform with 200,000 artifacts: pages of 100 in the default order, counted. {MOST_MS:.0f} ms of "
+        f"the server's time are promised. Told is the median of {len(pages[0].took_ms)} times from request to the end "
+        "of the answer at a client on the same machine, which is more. A last page is the last one that "
+        "`X-Total-Count` tells of.",
+        "",
+        "| list | who | page | rows | ms | times | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return rows + [
+        f"| `{page.path}` | {page.who} | {page.number} | {page.total} | **{page.median_ms:.1f}** "
+        f"| {min(page.took_ms):.1f} to {max(page.took_ms):.1f} | {'reached' if page.is_reached else '**missed**'} |"
+        for page in pages
+    ]
 
 
 def _ratios(results: Sequence[Result]) -> list[str]:

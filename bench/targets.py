@@ -1,4 +1,7 @@
-"""The two servers that are compared: a bare stock registry at its defaults, and Wharf as `make up` starts it."""
+"""The two servers that are compared: a bare stock registry at its defaults, and Wharf as `make up` starts it.
+
+And a Wharf that holds so much that lists have something to do.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from urllib.parse import urlencode
 import requests
 
 from bench.client import Client
-from tests.e2e.platform import PROGRAMS, free_port, new_platform, remove
+from tests.e2e.platform import PASSWORD, PROGRAMS, Platform, free_port, new_platform, remove
 
 # The configuration that the image registry:2 brings along, but for the address.
 _DEFAULTS = """
@@ -89,17 +92,57 @@ def bare_registry() -> Iterator[Target]:
 @contextmanager
 def wharf(var: Path | None) -> Iterator[Target]:
     """A platform of the benchmark's own; with `var` its folder stays there for the next run."""
-    if var:
-        var.parent.mkdir(parents=True, exist_ok=True)
-    platform = new_platform(var)
-    try:
-        platform.up()
+    with _platform(var) as platform:
         owner = platform.make_user("bench")
         platform.make_project("bench", owner)
         robot = platform.make_robot("bench", owner, f"bench{time.time_ns()}", "pull", "push")
         accounts = {"user": _basic(*owner), "robot": _basic(robot["name"], robot["secret"])}
         programs = {name: platform.pid(name) for name in PROGRAMS}
         yield Target("Wharf", f"http://127.0.0.1:{platform.port}", "bench/app", programs, accounts)
+
+
+@dataclass(frozen=True)
+class Crowded:
+    """A Wharf that holds the large demo."""
+
+    url: str
+    project: int
+    """The id of the project that has the crowds."""
+    accounts: dict[str, str]
+    """`admin` and `member` → their Authorization header; the member is a plain user in a tenth of all projects."""
+    seeded: str
+    """What seed_demo said at its end."""
+
+    def credentials(self, account: str) -> dict[str, str]:
+        return {"Authorization": self.accounts[account]}
+
+
+@contextmanager
+def crowded(var: Path | None) -> Iterator[Crowded]:
+    """A platform of its own with the large demo, for as long as the block runs; `var` as of `wharf`."""
+    with _platform(var) as platform:
+        seeded = platform.manage("seed_demo", "--size", "large", seconds=3600)
+        if seeded.returncode:
+            raise RuntimeError(f"seed_demo: {seeded.stdout[-500:]}{seeded.stderr[-500:]}")
+        (member,) = platform.api("GET", "/users?q=username=alice", platform.admin).json()
+        changed = platform.api(
+            "PUT", f"/users/{member['user_id']}/password", platform.admin, json={"new_password": PASSWORD}
+        )
+        changed.raise_for_status()
+        project = platform.api("GET", "/projects/shop", platform.admin).json()["project_id"]
+        accounts = {"admin": _basic(*platform.admin), "member": _basic("alice", PASSWORD)}
+        said = seeded.stdout.strip().splitlines()[-1]
+        yield Crowded(f"http://127.0.0.1:{platform.port}", project, accounts, said)
+
+
+@contextmanager
+def _platform(var: Path | None) -> Iterator[Platform]:
+    if var:
+        var.parent.mkdir(parents=True, exist_ok=True)
+    platform = new_platform(var)
+    try:
+        platform.up()
+        yield platform
     finally:
         platform.down() if var else remove(platform)
 

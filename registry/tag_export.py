@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from core.store import files
 from core.store.files import TagFolder
+from projects.demo import seeding
 from projects.models import Artifact, Tag
 from registry.adoption import alone, repositories_there
 
@@ -31,8 +32,10 @@ class Change:
 def export(*, dry_run: bool = False) -> Iterator[Change]:
     """Make the store's tags those of Postgres, one repository after the other; `dry_run` only says what it would do.
 
-    May die at any moment and run again. StoreUnavailable, NotFound and Conflict as of `adopt`.
+    May die at any moment and run again. StoreUnavailable, NotFound and Conflict as of `adopt`; Precondition when there
+    are images that never had any content.
     """
+    seeding.check_content()
     with alone():
         ours = Tag.objects.live().filter(repository__deleted__isnull=True, repository__project__deleted__isnull=True)
         names = {*repositories_there(), *ours.values_list("repository__name", flat=True).distinct()}

@@ -19,6 +19,7 @@ from core import clock
 from core.store import files
 from core.store.files import Link
 from projects import links, quotas
+from projects.demo import seeding
 from projects.models import Artifact, Blob, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
 
 _CHUNK = 1024 * 1024
@@ -39,8 +40,10 @@ class Finding:
 def verify(*, repair: bool = False, deep: bool = False) -> Iterator[Finding]:
     """Every disagreement between Postgres and the store. `deep` also hashes every blob (slow).
 
-    StoreUnavailable when the store does not answer: an absent one must not look like an empty one.
+    StoreUnavailable when the store does not answer: an absent one must not look like an empty one. Precondition when
+    there are images that never had any content, of which a repair would put halves into the store.
     """
+    seeding.check_content()
     files.check()
     yield from _manifests(repair)
     yield from _links(repair)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlencode
 
 from django.utils.encoding import escape_uri_path
@@ -21,6 +21,9 @@ MOST_COUNTED = 10_000
 class HarborPagination(BasePagination):
     """Pages of 10 by default and 100 at most."""
 
+    knows_the_end: ClassVar[bool] = True
+    """Whether `count` tells how many rows there really are."""
+
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         self.page = max(1, _number(request, "page", 1))
@@ -31,7 +34,13 @@ class HarborPagination(BasePagination):
             self.size = MAX_SIZE
         self.total = self.count(queryset)
         start = (self.page - 1) * self.size
-        return list(queryset[start : start + self.size]) if start < self.total else []
+        stop = min(start + self.size, self.total) if self.knows_the_end else start + self.size
+        if start >= self.total:
+            return []
+        if self.knows_the_end and self.total - stop < start:
+            # From the nearer end: the last page costs what the first one costs.
+            return _rows(queryset.reverse(), self.total - stop, self.total - start)[::-1]
+        return _rows(queryset, start, stop)
 
     def count(self, queryset: Any) -> int:
         """How many rows there are."""
@@ -65,9 +74,17 @@ class BoundedPagination(HarborPagination):
     So `Link` still leads to the last row, and a first page costs the same however many rows there are.
     """
 
+    knows_the_end = False
+
     def count(self, queryset: Any) -> int:
         enough = min(max(MOST_COUNTED, self.page * self.size + 1), INT64_MOST)
         return super().count(queryset.order_by()[:enough])
+
+
+def _rows(queryset: Any, start: int, stop: int) -> list[Any]:
+    """Rows by their keys: PostgreSQL would work out annotations for all rows before the page too, to leave them out."""
+    page = queryset[start:stop]
+    return list(queryset.filter(pk__in=page.values("pk")) if queryset.query.annotations else page)
 
 
 def _number(request: Request, name: str, default: int) -> int:

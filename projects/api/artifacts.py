@@ -114,7 +114,7 @@ class ArtifactLists(InProject):
         """What is listed, within the caller's reach. `q=base=*` asks for untagged parts of indexes too."""
         everything = conditions(self.request).get("base") == Exact("*")
         found = Artifact.objects.live().filter(accessory_of__isnull=True) if everything else self._listed()
-        return self.reach.artifacts(found.filter(**self.within()), self.place()).select_related("repository")
+        return self.reach.artifacts(found.filter(**self.within()), self.place())
 
     def tags(self) -> QuerySet[Tag]:
         """The live tags that the caller may see."""
@@ -126,6 +126,9 @@ class ArtifactLists(InProject):
 
     def completed(self, rows: Sequence[Artifact]) -> Sequence[Artifact]:
         """Give each row what its JSON shows besides its columns, in a fixed number of queries."""
+        if place := self.place():
+            for row in rows:
+                row.repository = place
         _add_references(rows)
         add_icons(rows)
         if self.asked("with_tag", default=True):
@@ -137,7 +140,7 @@ class ArtifactLists(InProject):
         return rows
 
     def _listed(self) -> QuerySet[Artifact]:
-        return Artifact.objects.listed(self.tags())
+        return Artifact.objects.listed(self.tags(), self.place())
 
 
 class Artifacts(ArtifactLists):
@@ -182,7 +185,7 @@ class ProjectArtifacts(ArtifactLists):
     }
 
     def list(self, request: Request, **_: Any) -> Response:
-        rows = self.rows()
+        rows = self.rows().select_related("repository")
         if self.asked("latest_in_repository"):
             rows = rows.filter(pk__in=self._latest(rows))
         return self.listing(rows, as_json, self.completed)

@@ -21,6 +21,7 @@ class InProject(Resource):
     """A view below `/projects/{project_name_or_id}` or `/projects/{project_name}`."""
 
     _project: Project | None = None
+    _repository: Repository | None = None
 
     @property
     def actor(self) -> Actor:
@@ -38,13 +39,10 @@ class InProject(Resource):
         return reach.of(self.actor, self.get_project())
 
     def get_repository(self) -> Repository:
-        name = f"{self.get_project().name}/{self.kwargs['repository_name']}"
-        rows = Repository.objects.live().filter(project=self.get_project(), name=name)
-        repository: Repository | None = rows.first()
-        if repository is None or not self.reach.has_repository(repository):
-            raise errors.NotFound(f"repository {name} not found")
-        repository.project = self.get_project()
-        return repository
+        """The repository of the path, within the caller's reach."""
+        if self._repository is None:
+            self._repository = self._find_repository()
+        return self._repository
 
     def get_artifact(self) -> Artifact:
         """The artifact that the path's reference (tag or digest) means."""
@@ -54,6 +52,15 @@ class InProject(Resource):
         if artifact is None or not within(repository, text):
             raise errors.NotFound(f"artifact {repository.name}:{text} not found")
         return artifact
+
+    def _find_repository(self) -> Repository:
+        name = f"{self.get_project().name}/{self.kwargs['repository_name']}"
+        rows = Repository.objects.live().filter(project=self.get_project(), name=name)
+        repository: Repository | None = rows.first()
+        if repository is None or not self.reach.has_repository(repository):
+            raise errors.NotFound(f"repository {name} not found")
+        repository.project = self.get_project()
+        return repository
 
     def _find_project(self) -> Project:
         text = str(self.kwargs.get("project_name_or_id") or self.kwargs.get("project_name"))

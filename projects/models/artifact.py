@@ -17,20 +17,26 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
         """Artifacts that are not deleted."""
         return self.filter(deleted__isnull=True)
 
-    def listed(self, tags: models.QuerySet[Any] | None = None) -> ArtifactQuerySet:
-        """What a list shows: no accessories, and parts of an index only when they have one of these (live) tags."""
+    def listed(
+        self, tags: models.QuerySet[Any] | None = None, repository: Repository | None = None
+    ) -> ArtifactQuerySet:
+        """What a list shows: no accessories, and parts of an index only when they have one of these (live) tags.
+
+        Naming the repository that they shall all be of makes it quick.
+        """
         # Both point here, so they cannot be imported here.
         reference, tag = apps.get_model("projects", "Reference"), apps.get_model("projects", "Tag")
-        part_of_an_index = models.Exists(
-            reference.objects.live().filter(
-                kind=reference.Kind.CHILD,
-                digest=models.OuterRef("manifest_id"),
-                repository=models.OuterRef("repository_id"),
-            )
-        )
+        # Named, for PostgreSQL may read all that is asked about first, to look each row up in it then.
+        here = models.OuterRef("repository_id") if repository is None else repository
+        parts = reference.objects.live().filter(kind=reference.Kind.CHILD, repository=here)
+        part_of_an_index = models.Exists(parts.filter(digest=models.OuterRef("manifest_id")))
         tags = tag.objects.live() if tags is None else tags
         tagged = models.Exists(tags.filter(artifact=models.OuterRef("pk")))
-        return self.live().filter(accessory_of__isnull=True).filter(tagged | ~part_of_an_index)
+        # Not by the reverse accessor: a join that must find nothing is taken for one that leaves next to no rows.
+        accessory = models.Exists(Accessory.objects.filter(artifact=models.OuterRef("pk")))
+        rows = self.live() if repository is None else self.live().filter(repository=repository)
+        # In this order: few are parts, so few are asked for their tags.
+        return rows.filter(~accessory).filter(~part_of_an_index | tagged)
 
 
 class Artifact(models.Model):

@@ -15,7 +15,7 @@ from rbac.roles import NAMES, Role
 class MemberQuerySet(models.QuerySet["Member"]):
     def of(self, user: User) -> MemberQuerySet:
         """A user's memberships, own and through groups."""
-        return self.filter(models.Q(user=user) | models.Q(group__users=user))
+        return self.filter(models.Q(user=user) | models.Q(group__in=Group.objects.filter(users=user)))
 
 
 GUESTS = (Role.GUEST, Role.LIMITED_GUEST)

@@ -61,6 +61,12 @@ class Reference(models.Model):
         ]
         indexes = [
             models.Index(fields=["digest", "repository"], name="reference_by_digest"),
+            # Which manifests of a repository are parts of an index: of many other references these are few.
+            models.Index(
+                fields=["repository", "digest"],
+                name="reference_parts_of_repository",
+                condition=models.Q(kind="child", artifact__isnull=False),
+            ),
             models.Index(fields=["attempt"], name="reference_by_attempt", condition=models.Q(attempt__isnull=False)),
         ]
 

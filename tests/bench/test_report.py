@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from bench import report
+from collections.abc import Iterable
+
+from django.urls import resolve
+
+from bench import lists, report
+from bench.lists import Page
 from bench.load import Load
 from bench.phases import PHASES
 from bench.report import Pair, Result
+from tests.api.test_lists import TABLE
 
 BY_TAG = PHASES[0]
 BIG_BLOB = next(phase for phase in PHASES if phase.operation_bytes)
@@ -35,7 +41,7 @@ def test_a_miss_is_stated_as_a_miss() -> None:
 
 def test_what_is_reached_is_said_too() -> None:
     page = report.as_markdown([result((1300, 1000), (1200, 1000))], [])
-    assert "Every ratio that is promised was reached." in page
+    assert "Everything that is promised was reached." in page
     assert "| **1.25** | 1.20 to 1.30 | 1.2 | reached |" in page
 
 
@@ -47,3 +53,21 @@ def test_costs_are_told_for_one_operation_and_by_program() -> None:
 def test_big_blobs_are_told_in_megabytes() -> None:
     page = report.as_markdown([Result(BIG_BLOB, [Pair(load(2, core=1), load(4, registry=1))])], [])
     assert "537 MB/s | 1074 MB/s | **0.50**" in page
+
+
+def test_a_list_is_judged_by_its_median_and_a_slow_page_stated_as_missed() -> None:
+    quick = Page("admin", "/projects", 1, 1000, [900.0, 99.0, 20.0])
+    slow = Page("member", "/repositories", 58, 5783, [90.0, 101.0, 130.0])
+    page = report.as_markdown([result((1300, 1000))], [], [quick, slow])
+    assert "Missed: /repositories page 58 as member." in page
+    assert "| `/projects` | admin | 1 | 1000 | **99.0** | 20.0 to 900.0 | reached |" in page
+    assert "| `/repositories` | member | 58 | 5783 | **101.0** | 90.0 to 130.0 | **missed** |" in page
+
+
+def test_every_list_is_measured() -> None:
+    """Those of the table of queries, each by its route."""
+
+    def routes(paths: Iterable[str]) -> set[str]:
+        return {resolve(f"/api/v2.0{path.partition('?')[0]}").route for path in paths}
+
+    assert routes(lists.LISTS) == routes(TABLE)

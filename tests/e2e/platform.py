@@ -62,11 +62,11 @@ class Platform:
         result = self.command("down")
         assert result.returncode == 0, result.stdout + result.stderr
 
-    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def manage(self, *words: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """manage.py inside the platform."""
         return subprocess.run(
             ["bash", str(self.checkout / "deploy" / "manage.sh"), *words],
-            env=self._environment(), cwd=self.checkout, capture_output=True, text=True, timeout=300,
+            env=self._environment(), cwd=self.checkout, capture_output=True, text=True, timeout=seconds,
         )  # fmt: skip
 
     def start_manage(self, *words: str) -> subprocess.Popen[bytes]:

@@ -399,24 +399,6 @@ def test_no_more_is_counted_than_a_page_needs(story: Story, monkeypatch: pytest.
     assert resources(Api(story.alice).get(f"/auditlog-exts?page={2**62}")) == []
 
 
-@pytest.mark.parametrize("path", LISTS)
-@pytest.mark.parametrize("who", ["admin", "alice"])
-def test_a_list_costs_the_same_at_any_length_and_number_of_projects(story: Story, path: str, who: str) -> None:
-    def cost() -> int:
-        with CaptureQueriesContext(connection) as queries:
-            assert Api(getattr(story, who)).get(f"{path}?page_size=100").status_code == 200
-        return len(queries)
-
-    write(story.team, "first")
-    cost()
-    few = cost()
-    for number in range(20):
-        write(make_project(f"p{number}", story.alice), f"r{number}")
-        write(story.team, f"t{number}")
-    assert cost() == few
-    assert few <= 5
-
-
 def test_months_that_nobody_asks_for_are_not_read(story: Story) -> None:
     """The plan leaves out their partitions."""
     with connection.cursor() as cursor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from django.db import connection
@@ -15,6 +14,7 @@ from projects.models import Artifact, Manifest, Project, Reference, Repository, 
 from projects.reach import Reach
 from rbac.models import Anonymous, User
 from rbac.roles import Role
+from tests import plans
 from tests.rows import (
     Story,
     add_member,
@@ -207,23 +207,7 @@ def rows_read(work: Callable[[], object]) -> int:
     """How many rows the database looks at, again and again counted, for the statements of some work."""
     with CaptureQueriesContext(connection) as captured:
         work()
-    return sum(_rows_of(plan) for statement in captured.captured_queries for plan in _plan(statement["sql"]))
-
-
-def _plan(sql: str) -> Iterator[dict[str, Any]]:
-    with connection.cursor() as cursor:
-        # What was captured is written out already, percent signs and all.
-        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql.replace("%", "%%"), [])
-        open_ones = [cursor.fetchone()[0][0]["Plan"]]
-    while open_ones:
-        node = open_ones.pop()
-        open_ones += node.get("Plans", ())
-        yield node
-
-
-def _rows_of(node: dict[str, Any]) -> int:
-    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+    return sum(plans.rows_of(node) for query in captured.captured_queries for node in plans.nodes(query["sql"]))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def index(request: HttpRequest, project_name: str, name: str) -> HttpResponse:
     repository, within = repository_or_404(request, project_name, name)
     words = search_words(request)
     tags = within.tags(Tag.objects.live().filter(repository=repository), repository)
-    rows = within.artifacts(Artifact.objects.listed(tags).filter(repository=repository), repository)
+    rows = within.artifacts(Artifact.objects.listed(tags, repository), repository)
     rows = rows.order_by("-pushed", "-pk")
     if words:
         tagged = tags.filter(name__icontains=words)

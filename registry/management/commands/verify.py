@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core import errors
 from registry.verify import verify
 
 
@@ -21,10 +22,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, repair: bool = False, deep: bool = False, **options: Any) -> None:
         found: Counter[str] = Counter()
         left = 0
-        for finding in verify(repair=repair, deep=deep):
-            found[finding.kind] += 1
-            left += not finding.repaired
-            self.stdout.write(f"{'repaired' if finding.repaired else 'found'}: {finding.kind}: {finding.what}")
+        try:
+            for finding in verify(repair=repair, deep=deep):
+                found[finding.kind] += 1
+                left += not finding.repaired
+                self.stdout.write(f"{'repaired' if finding.repaired else 'found'}: {finding.kind}: {finding.what}")
+        except errors.Precondition as error:
+            raise CommandError(error.message) from error
         total = sum(found.values())
         self.stdout.write(f"{total} disagreements, {total - left} repaired, {left} left")
         if left:

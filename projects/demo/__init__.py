@@ -1,0 +1,1 @@
+"""Rows to look at and to measure with: `manage.py seed_demo`."""
