@@ -15,6 +15,7 @@ handler500 = "web.views.errors.failed"
 urlpatterns = [
     path("v2/", include("registry.urls")),
     path("service/", include("registry.token.urls")),
+    path("c/", include("rbac.api.session_urls")),
     path("api/version", api_version),
     path("api/v2.0/", include("core.api.urls")),
     path("api/v2.0/", include("rbac.api.urls")),
