@@ -1,4 +1,4 @@
-"""Harbor's CSRF convention: every answer gives a token in `X-Harbor-CSRF-Token`, and whatever changes something sends it back.
+"""Harbor's CSRF convention: answers give a token in `X-Harbor-CSRF-Token`, and whatever changes something returns it.
 
 Only requests to the API without a session cookie need none: they say themselves who they come from.
 """
@@ -47,5 +47,6 @@ def _is_checked(request: HttpRequest) -> bool:
     return not request.path.startswith("/api/") or settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
-def _not_exempt() -> None:
-    """Stands for any view without `csrf_exempt`."""
+def _not_exempt(request: HttpRequest) -> HttpResponse:
+    """Stands for any view without `csrf_exempt`; nobody calls it."""
+    raise NotImplementedError

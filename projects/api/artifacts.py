@@ -11,14 +11,18 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api import json
+from core.api.operations import operation
 from core.api.query import AllOf, Condition, Exact, as_q
 from projects import artifacts
+from projects.api import answers
 from projects.api import labels as labels_api
 from projects.api import tags as tags_api
 from projects.api.parents import NUMBER, InProject
 from projects.models import Accessory, Artifact, ArtifactLabel, Label, Reference, Tag
 
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
+
+_WITH = {"with_tag": bool, "with_label": bool, "with_accessory": bool}
 
 
 def as_json(artifact: Artifact) -> dict[str, Any]:
@@ -91,14 +95,17 @@ class Artifacts(InProject):
     }
     default_sort = ("-pushed", "-pk")
 
+    @operation("List a repository's artifacts", lists=answers.Artifact, query=_WITH)
     def list(self, request: Request, **_: Any) -> Response:
         repository = self.get_repository()
         rows = self.reach.artifacts(Artifact.objects.listed(self.tags()).filter(repository=repository), repository)
         return self.listing(rows.select_related("repository"), as_json, self._completed)
 
+    @operation("Read an artifact", gives=answers.Artifact, query=_WITH)
     def retrieve(self, request: Request, **_: Any) -> Response:
         return Response(as_json(self._completed([self.get_artifact()])[0]))
 
+    @operation("Delete an artifact with its tags", refuses=(412,))
     def destroy(self, request: Request, **_: Any) -> Response:
         artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
         return self.done()
@@ -136,6 +143,7 @@ class Accessories(InProject):
         "creation_time": "artifact__pushed",
     }
 
+    @operation("List what hangs on an artifact", lists=answers.Accessory)
     def list(self, request: Request, **_: Any) -> Response:
         subject = self.get_artifact()
         rows = Accessory.objects.filter(

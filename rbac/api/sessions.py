@@ -19,7 +19,7 @@ from rbac.permissions import EVERYBODY
 
 @method_decorator(never_cache, name="dispatch")
 class Sessions(Resource):
-    """For people; robots say with every request who they are. The CSRF token is asked for here without a session too."""
+    """For people; robots say with every request who they are. The CSRF token is asked for before there is a session."""
 
     resource = EVERYBODY
     parser_classes = (FormParser,)
@@ -27,7 +27,7 @@ class Sessions(Resource):
     changes_in_read_only_mode = True
 
     def create(self, request: Request) -> Response:
-        said = request.data
+        said: Any = request.data
         name, password = said.get("principal", ""), said.get("password", "")
         if logins.sign_in(request._request, username=name, password=password) is None:
             raise errors.WrongCredentials

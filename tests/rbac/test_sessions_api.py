@@ -10,8 +10,8 @@ from rest_framework.test import APIClient
 from core import configuration
 from projects.models import AuditLog, Project
 from tests import rows
-from tests.rest import Api, Story, code
-from tests.rows import PASSWORD
+from tests.rest import Api, code
+from tests.rows import PASSWORD, Story
 
 pytestmark = pytest.mark.django_db
 TOKEN = "X-Harbor-CSRF-Token"
