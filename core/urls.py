@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from core.api import fallback
-from core.api.views import api_version
+from core.api.health import api_version
 
 handler400 = "web.views.errors.bad_request"
 handler403 = "web.views.errors.forbidden"

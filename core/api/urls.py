@@ -7,8 +7,8 @@ from django.urls import path
 from core.api.configurations import Configurations, InternalConfiguration
 from core.api.cve_allowlist import SystemCveAllowlist
 from core.api.documents import Document
+from core.api.health import Health, Ping
 from core.api.systeminfo import Certificate, SystemInfo, Volumes
-from core.api.views import Health, Ping
 
 urlpatterns = [
     path("ping", Ping.as_view()),
