@@ -17,7 +17,7 @@ class Ping(APIView):
     resource = "everybody"
     authentication_classes = ()
 
-    @operation("Whether core answers", gives=str, media_type="text/plain; charset=utf-8")
+    @operation("Whether core answers", gives=str, media_types=("text/plain; charset=utf-8",))
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse("Pong", content_type="text/plain; charset=utf-8")
 

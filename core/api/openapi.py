@@ -14,7 +14,7 @@ from drf_spectacular.plumbing import ResolvedComponent
 from rest_framework.permissions import SAFE_METHODS
 
 from core.api import answers
-from core.api.operations import Operation, operation_of
+from core.api.operations import JSON, Operation, operation_of
 from core.api.pagination import DEFAULT_SIZE, MAX_SIZE
 
 Schema = dict[str, Any]
@@ -41,7 +41,7 @@ _REFUSALS = {
     429: "Too many failed logins of this account from this address; Retry-After says when to come again.",
     503: "A part of the platform does not answer; try again.",
 }
-_ENDS_OF_Q = (
+_GRAMMAR = (
     "`k=v` exactly, `k=~v` contains, `k=[a~b]` from and to, `k={a b}` one of, `k=(a b)` all of; joined by commas."
 )
 
@@ -87,7 +87,7 @@ class Described(AutoSchema):
 
     def get_request_serializer(self) -> Any:
         body = self.said.body
-        return {"application/json": body} if isinstance(body, dict) else body
+        return {JSON: body} if isinstance(body, dict) else body
 
     def _map_basic_serializer(self, serializer: Any, direction: str) -> Schema:
         form: Schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
@@ -106,15 +106,16 @@ class Described(AutoSchema):
         said = self.said
         success: Schema = {"description": "Done."}
         if self.method != "HEAD" and (said.gives or said.lists):
-            schema = self._schema(list[said.lists]) if said.lists else self._schema(said.gives)  # type: ignore[name-defined]
-            success["content"] = {said.media_type: {"schema": schema}}
+            one = self._schema(said.lists or said.gives)
+            schema = {"type": "array", "items": one} if said.lists else one
+            success["content"] = {kind: {"schema": schema} for kind in said.media_types}
         headers = _HEADERS_OF_LISTS if said.lists else _HEADERS_OF_NEW if said.status == 201 else {}
         if headers:
             success["headers"] = headers
         return {str(said.status): success, **{str(status): self._refusal(status) for status in self._refused()}}
 
     def _refusal(self, status: int) -> Schema:
-        content = {} if self.method == "HEAD" else {"application/json": {"schema": self._schema(answers.Errors)}}
+        content = {} if self.method == "HEAD" else {JSON: {"schema": self._schema(answers.Errors)}}
         return {"description": _REFUSALS[status], **({"content": content} if content else {})}
 
     def _refused(self) -> list[int]:
@@ -152,7 +153,7 @@ class Described(AutoSchema):
         keys = sorted(view.filter_fields)
         sortable = sorted({*keys, *view.sort_fields})
         if keys:
-            yield _parameter("query", "q", str, f"{_ENDS_OF_Q} Keys: {', '.join(keys)}.")
+            yield _parameter("query", "q", str, f"{_GRAMMAR} Keys: {', '.join(keys)}.")
         if sortable:
             text = f"Keys joined by commas, `-` before one for the opposite order. Keys: {', '.join(sortable)}."
             yield _parameter("query", "sort", str, text)

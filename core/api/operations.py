@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+JSON = "application/json"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -21,7 +22,7 @@ class Operation:
     lists: Any = None
     """The type of the rows, for a list in pages."""
     status: int = 200
-    media_type: str = "application/json"
+    media_types: tuple[str, ...] = (JSON,)
     query: Mapping[str, Any] = field(default_factory=dict)
     """Parameter → type, `Required[...]` when it must be there."""
     refuses: tuple[int, ...] = ()
@@ -35,12 +36,12 @@ def operation(
     gives: Any = None,
     lists: Any = None,
     status: int = 200,
-    media_type: str = "application/json",
+    media_types: tuple[str, ...] = (JSON,),
     query: Mapping[str, Any] | None = None,
     refuses: tuple[int, ...] = (),
 ) -> Callable[[F], F]:
     """Put it on a view's method: `@operation("List the labels", lists=answers.Label, query={"name": str})`."""
-    said = Operation(summary, body, gives, lists, status, media_type, query or {}, refuses)
+    said = Operation(summary, body, gives, lists, status, media_types, query or {}, refuses)
 
     def remember(method: F) -> F:
         vars(method)["operation"] = said

@@ -58,7 +58,9 @@ class Certificate(Resource):
 
     resource = "everybody"
 
-    @operation("Download the authority's certificate", gives=str, media_type="application/octet-stream", refuses=(404,))
+    @operation(
+        "Download the authority's certificate", gives=str, media_types=("application/octet-stream",), refuses=(404,)
+    )
     def retrieve(self, request: Request) -> HttpResponse:
         certificate = _authority()
         if certificate is None:
