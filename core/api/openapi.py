@@ -33,6 +33,7 @@ _REFUSALS = {
     401: "Nobody signed in, or with a wrong name or password.",
     403: "The caller may not do this, the system is in read-only mode, or a session's CSRF token is missing.",
     404: "There is no such thing, or nothing that the caller may know of.",
+    405: "This cannot be done here, whoever asks.",
     409: "Something of this name or kind exists already.",
     412: "The state of things does not allow this.",
     413: "The body is too large.",
