@@ -34,9 +34,11 @@ conformance:     ## the OCI conformance suite against a platform of its own (nee
 	@deploy/bootstrap.sh run -m tests.conformance
 bench:           ## Wharf's speed beside a bare stock registry's, and that of long lists, to bench/results/ (QUICK=1 for a glance)
 	@deploy/bootstrap.sh run -m bench $(if $(QUICK),--quick)
+test-clients:    ## clients generated from Harbor's contract and from our own document (needs Java, which it installs)
+	@deploy/bootstrap.sh run -m tests.clients
 compose-check:   ## docker-compose.yml tried for real, with two composes and an engine of its own (needs Go)
 	@deploy/bootstrap.sh compose-check
 torture:         ## the kill test for hours (KILLS=2000)
 	@WHARF_TEST_KILLS=$(or $(KILLS),2000) deploy/bootstrap.sh test tests/e2e/test_kill.py
 
-.PHONY: help up down status logs renew-tls trial-tls rotate-token-key dev check test conformance bench compose-check torture
+.PHONY: help up down status logs renew-tls trial-tls rotate-token-key dev check test conformance test-clients bench compose-check torture

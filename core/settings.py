@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "rest_framework",
+    "drf_spectacular_sidecar",
     "core",
     "jobservice",
     "rbac",
@@ -208,7 +209,32 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "core.api.exceptions.handle",
     "UNAUTHENTICATED_USER": "rbac.models.user.Anonymous",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "DEFAULT_SCHEMA_CLASS": "core.api.openapi.Described",
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Wharf",
+    "DESCRIPTION": (
+        "The REST API, with the conventions of Harbor's v2.0. Sign in with every request (basic, users and robots), or "
+        "by a session: `POST /c/login` with `principal` and `password` as a form; answers then carry "
+        "`X-Harbor-CSRF-Token`, which every change must send back. A repository's name in a path is encoded twice "
+        "(`a%252Fb`)."
+    ),
+    "VERSION": VERSION,
+    "SERVERS": [{"url": "/api/v2.0"}],
+    "SCHEMA_PATH_PREFIX": "/api/v2.0",
+    "SCHEMA_PATH_PREFIX_TRIM": True,
+    "PATH_CONVERTER_OVERRIDES": {"repository": str},
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "basic": {"type": "http", "scheme": "basic"},
+            "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE_NAME},
+        }
+    },
+    "COMPONENT_SPLIT_PATCH": False,
+    # Enumerations need no names of their own.
+    "POSTPROCESSING_HOOKS": [],
+}
+
 # --- pages ------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"

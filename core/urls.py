@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from core.api import fallback
-from core.api.views import api_version
+from core.api.health import api_version
 
 handler400 = "web.views.errors.bad_request"
 handler403 = "web.views.errors.forbidden"
@@ -15,6 +15,7 @@ handler500 = "web.views.errors.failed"
 urlpatterns = [
     path("v2/", include("registry.urls")),
     path("service/", include("registry.token.urls")),
+    path("c/", include("rbac.api.session_urls")),
     path("api/version", api_version),
     path("api/v2.0/", include("core.api.urls")),
     path("api/v2.0/", include("rbac.api.urls")),

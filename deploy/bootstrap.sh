@@ -181,6 +181,8 @@ main() {
             if [ "${CI:-}" = true ] || [ "${WHARF_TEST_DOCKER:-}" = 1 ]; then tools+=(docker.io); fi
             # The benchmark's load is made by wrk.
             [ "${*:2:2}" != "-m bench" ] || tools=(wrk)
+            # A generator of clients is a program for Java; skopeo pushes for them.
+            [ "${*:2:2}" != "-m tests.clients" ] || tools=(default-jre-headless skopeo)
             install_packages "${RUNTIME[@]}" "${tools[@]}"
             make_user
             make_development_environment

@@ -134,6 +134,21 @@ def find(*, user_id: int, actor: Actor, action: str) -> User:
     return user
 
 
+def exists(*, target: str, value: str, actor: Actor) -> bool:
+    """Whether somebody has this user name or email address: what `target` says, `username` or `email`.
+
+    Precondition unless people may sign up, who hear as much by trying, or the actor manages users.
+    """
+    if not configuration.get("self_registration") and not allowed(actor, "user", "list"):
+        raise errors.Precondition("self-registration is disabled: only who manages users may check whether one exists")
+    if target not in ("username", "email") or not value:
+        raise errors.BadRequest("target is username or email, and value what to look for")
+    if "\0" in value:
+        raise errors.BadRequest("value holds a null byte")
+    found: bool = User.objects.live().filter(**{target: value}).exists()
+    return found
+
+
 def _check_self_registration(actor: Actor, from_browser: bool) -> None:
     if not configuration.get("self_registration"):
         raise errors.Forbidden if actor.is_authenticated else errors.Unauthenticated

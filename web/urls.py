@@ -6,7 +6,7 @@ from django.urls import path, register_converter
 from django.views.i18n import set_language
 
 from web.converters import DigestConverter
-from web.views import artifacts, projects, repositories, signing
+from web.views import api, artifacts, projects, repositories, signing
 
 register_converter(DigestConverter, "digest")
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("sign-in", signing.sign_in, name="sign-in"),
     path("sign-out", signing.sign_out, name="sign-out"),
     path("language", set_language, name="language"),
+    # Where Harbor has it.
+    path("devcenter-api-2.0", api.explorer, name="api"),
     path("projects/<str:project_name>", repositories.index, name="repositories"),
     path(
         "projects/<str:project_name>/repositories/<path:name>/artifacts/<digest:digest>", artifacts.one, name="artifact"

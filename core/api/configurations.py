@@ -8,7 +8,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import configuration, errors
+from core.api import answers
+from core.api.operations import operation
 from core.api.resource import Resource
+
+_TYPES = {bool: "boolean", int: "integer", str: "string"}
+_BODY = {
+    "type": "object",
+    "properties": {key: {"type": _TYPES[item.kind]} for key, item in configuration.ITEMS.items()},
+}
 
 
 class Configurations(Resource):
@@ -18,9 +26,11 @@ class Configurations(Resource):
     # Or nobody could end it.
     changes_in_read_only_mode = True
 
+    @operation("Read the configuration", gives=dict[str, answers.ConfigurationItem])
     def retrieve(self, request: Request) -> Response:
         return Response({key: {"value": value, "editable": True} for key, value in configuration.shown().items()})
 
+    @operation("Change the configuration", body=_BODY)
     def update(self, request: Request) -> Response:
         document = self.document()
         if not isinstance(document, dict):
@@ -38,5 +48,8 @@ class InternalConfiguration(Resource):
 
     resource = "signed-in"
 
+    @operation(
+        "Answers nobody: Harbor's own parts ask this, and there are none here", gives=dict[str, Any], refuses=(403,)
+    )
     def retrieve(self, request: Request) -> Response:
         raise errors.Forbidden("only the platform's own parts may ask this, and none does")

@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import cve_allowlist
-from core.api import json
+from core.api import answers, json
 from core.api.forms import Form, Text, Whole
+from core.api.operations import operation
 from core.api.resource import Resource
 from core.models import CveAllowlist
 
@@ -19,13 +20,13 @@ from core.models import CveAllowlist
 _LAST_SECOND = 253402300799
 
 
-class Entry(Form):
+class AllowlistEntry(Form):
     # What is missing is Go's empty value, which no id can have.
     cve_id = Text(default="")
 
 
 class AllowlistForm(Form):
-    items = serializers.ListField(child=Entry(), default=list)
+    items = serializers.ListField(child=AllowlistEntry(), default=list)
     expires_at = Whole(required=False, min_value=0, max_value=_LAST_SECOND)
 
 
@@ -35,9 +36,11 @@ class SystemCveAllowlist(Resource):
     resource = "configuration"
     verbs = {"retrieve": "signed-in"}
 
+    @operation("Read the system's CVE allowlist", gives=answers.CveAllowlist)
     def retrieve(self, request: Request) -> Response:
         return Response(as_json(cve_allowlist.current()))
 
+    @operation("Replace the system's CVE allowlist", body=AllowlistForm)
     def update(self, request: Request) -> Response:
         said = self.body(AllowlistForm)
         seconds = said.get("expires_at")

@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import clock, configuration, errors
-from core.api import json
+from core.api import answers, json
+from core.api.operations import operation
 from core.api.resource import Resource
 from core.store import files
 
@@ -25,6 +26,7 @@ class SystemInfo(Resource):
 
     resource = "everybody"
 
+    @operation("What the platform is and how one signs in", gives=answers.SystemInfo)
     def retrieve(self, request: Request) -> Response:
         info: dict[str, Any] = {key: configuration.get(key) for key in _FOR_EVERYBODY}
         if request.user.is_authenticated:
@@ -45,6 +47,7 @@ class Volumes(Resource):
 
     resource = "system-volumes"
 
+    @operation("How full the disk of the store is", gives=answers.Volumes, refuses=(403,))
     def retrieve(self, request: Request) -> Response:
         total, free = files.disk()
         return Response({"storage": [{"total": total, "free": free}]})
@@ -55,6 +58,9 @@ class Certificate(Resource):
 
     resource = "everybody"
 
+    @operation(
+        "Download the authority's certificate", gives=str, media_types=("application/octet-stream",), refuses=(404,)
+    )
     def retrieve(self, request: Request) -> HttpResponse:
         certificate = _authority()
         if certificate is None:

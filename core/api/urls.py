@@ -6,12 +6,14 @@ from django.urls import path
 
 from core.api.configurations import Configurations, InternalConfiguration
 from core.api.cve_allowlist import SystemCveAllowlist
+from core.api.documents import Document
+from core.api.health import Health, Ping
 from core.api.systeminfo import Certificate, SystemInfo, Volumes
-from core.api.views import Health, Ping
 
 urlpatterns = [
     path("ping", Ping.as_view()),
     path("health", Health.as_view()),
+    path("openapi.json", Document.as_view({"get": "retrieve"})),
     path("internalconfig", InternalConfiguration.as_view({"get": "retrieve"})),
     path("configurations", Configurations.as_view({"get": "retrieve", "put": "update"})),
     path("systeminfo", SystemInfo.as_view({"get": "retrieve"})),

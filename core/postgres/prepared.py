@@ -54,7 +54,9 @@ class Statement:
         connection.ensure_connection()
         raw = connection.connection
         # Django's wrapper, but not its cursor: a statement is no use in the log of composed queries.
-        with CursorWrapper(raw.cursor(), connection) as cursor:
+        with connection.wrap_database_errors:
+            bare = raw.cursor()
+        with CursorWrapper(bare, connection) as cursor:
             known = _prepared.setdefault(raw, set())
             if self._name not in known:
                 cursor.execute(self._prepare)

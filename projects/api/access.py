@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Required
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.api.operations import operation
 from projects.access_explained import Question, explain
+from projects.api import answers
 from projects.api.parents import InProject
 
 
@@ -17,6 +19,11 @@ class Access(InProject):
     resource = "member"
     verbs = {"explain": "update"}
 
+    @operation(
+        "Which rule decides what somebody may do here",
+        gives=answers.Explanation,
+        query={"subject": Required[str], "action": Required[str], "reference": str},
+    )
     def explain(self, request: Request, **_: Any) -> Response:
         subject, action = self.required("subject"), self.required("action")
         reference = request.query_params.get("reference", "")

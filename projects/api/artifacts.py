@@ -12,10 +12,11 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api import json
+from core.api.operations import operation
 from core.api.query import AllOf, Condition, Exact, as_q, conditions, normalised
 from core.oci import RepositoryName
 from projects import artifacts, copies, repositories
-from projects.api import additions
+from projects.api import additions, answers
 from projects.api import copies as copies_api
 from projects.api import labels as labels_api
 from projects.api import tags as tags_api
@@ -26,6 +27,8 @@ from rbac.access import allowed
 from rbac.permissions import or_refuse
 
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
+
+_WITH = {"with_tag": bool, "with_label": bool, "with_accessory": bool}
 
 
 def as_json(artifact: Artifact) -> dict[str, Any]:
@@ -151,12 +154,15 @@ class Artifacts(ArtifactLists):
     def place(self) -> Repository:
         return self._repository
 
+    @operation("List a repository's artifacts", lists=answers.Artifact, query=_WITH)
     def list(self, request: Request, **_: Any) -> Response:
         return self.listing(self.rows(), as_json, self.completed)
 
+    @operation("Read an artifact", gives=answers.Artifact, query=_WITH)
     def retrieve(self, request: Request, **_: Any) -> Response:
         return Response(as_json(self.completed([self.get_artifact()])[0]))
 
+    @operation("Delete an artifact with its tags", refuses=(412,))
     def destroy(self, request: Request, **_: Any) -> Response:
         artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
         return self.done()
@@ -216,6 +222,7 @@ class Accessories(InProject):
         "creation_time": "artifact__pushed",
     }
 
+    @operation("List what hangs on an artifact", lists=answers.Accessory)
     def list(self, request: Request, **_: Any) -> Response:
         subject = self.get_artifact()
         rows = Accessory.objects.filter(

@@ -10,8 +10,10 @@ from rest_framework.response import Response
 
 from core import clock, events
 from core.api import json, query
+from core.api.operations import operation
 from core.api.pagination import BoundedPagination
 from core.api.resource import Resource
+from projects.api import answers
 from projects.api.parents import InProject
 from projects.models import AuditLog
 from projects.models.audit_log import AuditLogQuerySet
@@ -87,12 +89,15 @@ class AuditLogs(Log):
     resource = "audit-log"
     verbs = {"list": SIGNED_IN, "older": SIGNED_IN, "event_types": "list"}
 
+    @operation("List the audit log", lists=answers.AuditLogExt)
     def list(self, request: Request) -> Response:
         return self.newer_listing(AuditLog.objects.visible_to(actor_of(request)))
 
+    @operation("List the audit log, for older clients", lists=answers.AuditLog)
     def older(self, request: Request) -> Response:
         return self.older_listing(AuditLog.objects.visible_to(actor_of(request)))
 
+    @operation("List the kinds of events", gives=answers.EventTypes, refuses=(403,))
     def event_types(self, request: Request) -> Response:
         types = {kind.audit_type() for kind in events.kinds()}
         return Response([{"event_type": name} for name in sorted(types)])
@@ -104,9 +109,11 @@ class ProjectLogs(Log, InProject):
     resource = "log"
     verbs = {"older": "list"}
 
+    @operation("List a project's audit log", lists=answers.AuditLogExt)
     def list(self, request: Request, **_: Any) -> Response:
         return self.newer_listing(self._rows())
 
+    @operation("List a project's audit log, for older clients", lists=answers.AuditLog)
     def older(self, request: Request, **_: Any) -> Response:
         return self.older_listing(self._rows())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, Required
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,8 +11,10 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import Form, Text, Whole
+from core.api.operations import operation
 from core.api.resource import Resource
 from projects import labels
+from projects.api import answers
 from projects.api.parents import NUMBER, InProject, unknown_project
 from projects.models import Label, Project
 from rbac.access import Actor, allowed, with_known_roles
@@ -20,6 +22,8 @@ from rbac.authentication import actor_of
 from rbac.permissions import EVERYBODY, or_refuse
 
 Scope = Label.Scope
+
+_WHOSE = {"scope": Required[Literal["g", "p"]], "project_id": int, "name": str}
 
 
 class LabelForm(Form):
@@ -78,6 +82,7 @@ class Labels(Resource):
             return self._place
         return self._label.project
 
+    @operation("List global labels or a project's", lists=answers.Label, query=_WHOSE, refuses=(401, 403))
     def list(self, request: Request) -> Response:
         scope, actor = request.query_params.get("scope", ""), actor_of(request)
         if scope not in Scope.values:
@@ -87,6 +92,7 @@ class Labels(Resource):
         name = request.query_params.get("name", "")
         return self.listing(Label.objects.filter(project=project, name__icontains=name), as_json)
 
+    @operation("Create a label", body=NewLabel, status=201, refuses=(404, 409))
     def create(self, request: Request) -> Response:
         given = self._given
         label = labels.create(
@@ -98,13 +104,16 @@ class Labels(Resource):
         )
         return self.created(label.pk)
 
+    @operation("Read a label", gives=answers.Label)
     def retrieve(self, request: Request, label_id: int) -> Response:
         return Response(as_json(self._label))
 
+    @operation("Change a label", body=LabelForm, refuses=(409,))
     def update(self, request: Request, label_id: int) -> Response:
         labels.update(label=self._label, actor=actor_of(request), **self.body(LabelForm))
         return self.done()
 
+    @operation("Delete a label")
     def destroy(self, request: Request, label_id: int) -> Response:
         labels.delete(label=self._label, actor=actor_of(request))
         return self.done()
@@ -148,10 +157,12 @@ class ArtifactLabels(InProject):
 
     resource = "artifact-label"
 
+    @operation("Put a label on an artifact", body=LabelById, refuses=(409,))
     def create(self, request: Request, **_: Any) -> Response:
         labels.put_on(artifact=self.get_artifact(), label_id=self.body(LabelById)["id"], actor=self.actor)
         return self.done()
 
+    @operation("Take a label off an artifact")
     def destroy(self, request: Request, **_: Any) -> Response:
         labels.take_off(artifact=self.get_artifact(), label_id=self.kwargs["label_id"], actor=self.actor)
         return self.done()

@@ -12,7 +12,9 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api.forms import Form, Text, Whole
+from core.api.operations import operation
 from projects import members
+from projects.api import answers
 from projects.api.parents import InProject
 from projects.models import Member
 from rbac.models import Group, User
@@ -74,12 +76,14 @@ class Members(InProject):
     filter_fields = {"entity_name": "entity_name", "role_id": "role", "creation_time": "created"}
     default_sort = ("entity_name",)
 
+    @operation("List a project's members", lists=answers.Member, query={"entityname": str})
     def list(self, request: Request, **_: Any) -> Response:
         rows = self._members()
         if wanted := request.query_params.get("entityname"):
             rows = rows.filter(Q(user__username__icontains=wanted) | Q(group__name__icontains=wanted))
         return self.listing(rows, as_json)
 
+    @operation("Make somebody a member", body=MemberForm, status=201, refuses=(409,))
     def create(self, request: Request, **_: Any) -> Response:
         given = self.body(MemberForm)
         user, group = given.get("member_user"), given.get("member_group")
@@ -95,9 +99,11 @@ class Members(InProject):
         )
         return self.created(member.pk)
 
+    @operation("Read a member", gives=answers.Member)
     def retrieve(self, request: Request, **_: Any) -> Response:
         return Response(as_json(self._member()))
 
+    @operation("Change a member's role or tags", body=RoleForm)
     def update(self, request: Request, **_: Any) -> Response:
         given, member = self.body(RoleForm), self._member()
         if "tag_scope" in given:
@@ -106,6 +112,7 @@ class Members(InProject):
             members.change_role(member=member, role=given["role_id"], actor=self.actor)
         return self.done()
 
+    @operation("Remove a member")
     def destroy(self, request: Request, **_: Any) -> Response:
         members.delete(member=self._member(), actor=self.actor)
         return self.done()

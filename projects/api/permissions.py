@@ -9,7 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
+from core.api.operations import operation
 from core.api.resource import Resource
+from projects.api import answers
 from projects.models import Member, Project
 from rbac import roles
 from rbac.access import permissions_in
@@ -25,6 +27,7 @@ class Permissions(Resource):
 
     resource = SIGNED_IN
 
+    @operation("What robots may be given", gives=answers.Permissions, refuses=(403,))
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
         if not actor.is_sysadmin and not (isinstance(actor, User) and _administers_a_project(actor)):
@@ -38,6 +41,9 @@ class CurrentPermissions(Resource):
 
     resource = SIGNED_IN
 
+    @operation(
+        "What the caller may do in a project", gives=answers.CurrentPermissions, query={"scope": str, "relative": bool}
+    )
     def list(self, request: Request) -> Response:
         scope = _SCOPE.fullmatch(request.query_params.get("scope", ""))
         project = Project.objects.live().filter(pk=int(scope["id"])).first() if scope else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Required
 
 from django.db.models import Count, F, QuerySet
 from rest_framework import serializers
@@ -12,9 +12,11 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import Flag, Form, Text, Whole
+from core.api.operations import operation
 from core.api.query import Condition, Exact, Fuzzy
 from core.api.resource import Resource
 from projects import projects, reach
+from projects.api import answers
 from projects.api.parents import InProject
 from projects.api.quotas import amounts
 from projects.models import Member, Project, Quota, Repository
@@ -24,6 +26,8 @@ from rbac.authentication import actor_of
 from rbac.models import User
 from rbac.permissions import EVERYBODY, SIGNED_IN
 from rbac.roles import BY_POWER, Role
+
+_OF_LIST = {"name": str, "public": bool, "owner": str, "with_detail": bool}
 
 
 class ProjectForm(Form):
@@ -97,6 +101,7 @@ class Projects(Resource):
     }
     default_sort = ("name",)
 
+    @operation("List the projects that the caller may see", lists=answers.Project, query=_OF_LIST)
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
         rows: ProjectQuerySet = Project.objects.listable_by(actor)
@@ -111,6 +116,7 @@ class Projects(Resource):
             return self.listing(rows, as_json)
         return self.listing(_with_details(rows), as_json, lambda page: completed(page, actor))
 
+    @operation("Create a project", body=ProjectForm, status=201, refuses=(409,))
     def create(self, request: Request) -> Response:
         given = self.body(ProjectForm)
         if given.get("registry_id"):
@@ -125,6 +131,7 @@ class Projects(Resource):
         by_name = json.is_true(request.headers.get("X-Resource-Name-In-Location"))
         return self.created(project.name if by_name else project.pk)
 
+    @operation("Whether a project's name is taken", query={"project_name": Required[str]}, refuses=(404,))
     def exists(self, request: Request) -> Response:
         """HEAD: whether the name in `project_name` is taken."""
         if not Project.objects.live().filter(name=self.required("project_name")).exists():
@@ -139,22 +146,27 @@ class OneProject(InProject):
     honours_tag_scope = True
     verbs = {"summary": "read", "deletable": "delete"}
 
+    @operation("Read a project", gives=answers.Project)
     def retrieve(self, request: Request, **_: Any) -> Response:
         row = _with_details(Project.objects.filter(pk=self.get_project().pk)).get()
         return Response(as_json(completed([row], self.actor)[0]))
 
+    @operation("Change a project", body=ProjectChange)
     def update(self, request: Request, **_: Any) -> Response:
         projects.update(project=self.get_project(), metadata=_said(self.body(ProjectChange)), actor=self.actor)
         return self.done()
 
+    @operation("Delete an empty project", refuses=(412,))
     def destroy(self, request: Request, **_: Any) -> Response:
         projects.delete(project=self.get_project(), actor=self.actor)
         return self.done()
 
+    @operation("Whether a project can be deleted", gives=answers.Deletable)
     def deletable(self, request: Request, **_: Any) -> Response:
         reason = projects.why_not_deletable(self.get_project())
         return Response({"deletable": not reason, **({"message": reason} if reason else {})})
 
+    @operation("Count what a project holds", gives=answers.ProjectSummary)
     def summary(self, request: Request, **_: Any) -> Response:
         project = self.get_project()
         repositories = self.reach.repositories(Repository.objects.live().filter(project=project))

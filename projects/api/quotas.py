@@ -12,8 +12,10 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import INT64_MOST, Form, Whole
+from core.api.operations import operation
 from core.api.resource import Resource
 from projects import quotas
+from projects.api import answers
 from projects.api.parents import NUMBER
 from projects.models import Quota
 from rbac.authentication import actor_of
@@ -53,15 +55,18 @@ class Quotas(Resource):
     }
     default_sort = ("-project__created", "-pk")
 
+    @operation("List the quotas of all projects", lists=answers.Quota, query={"reference": str, "reference_id": str})
     def list(self, request: Request) -> Response:
         # No limit is more than any limit.
         most = Value(INT64_MOST, BigIntegerField())
         limit = Case(When(hard=Quota.UNLIMITED, then=most), default="hard")
         return self.listing(self._asked_for(request).annotate(limit=limit), as_json)
 
+    @operation("Read a quota", gives=answers.Quota)
     def retrieve(self, request: Request, quota_id: int) -> Response:
         return Response(as_json(self._quota()))
 
+    @operation("Change a quota", body=QuotaChange)
     def update(self, request: Request, quota_id: int) -> Response:
         hard = self.body(QuotaChange).get("hard")
         if not hard:

@@ -9,8 +9,10 @@ from rest_framework.response import Response
 
 from core.api import json
 from core.api.forms import Form, Text
+from core.api.operations import operation
 from core.api.resource import Resource
 from projects import reach, repositories
+from projects.api import answers
 from projects.api.parents import InProject
 from projects.models import Repository
 from projects.models.repository import RepositoryQuerySet
@@ -63,6 +65,7 @@ class AllRepositories(Resource):
     filter_fields = FILTER_FIELDS
     default_sort = NEWEST_FIRST
 
+    @operation("List all repositories that the caller may see", lists=answers.Repository)
     def list(self, request: Request) -> Response:
         actor = actor_of(request)
         rows = reach.listable_repositories(actor).select_related("project").with_artifact_count()
@@ -77,20 +80,24 @@ class Repositories(InProject):
     filter_fields = FILTER_FIELDS
     default_sort = NEWEST_FIRST
 
+    @operation("List a project's repositories", lists=answers.Repository)
     def list(self, request: Request, **_: Any) -> Response:
         rows = self.reach.repositories(Repository.objects.live().filter(project=self.get_project()))
         return self.listing(self._with_details(rows), as_json, lambda page: completed(page, self.actor))
 
+    @operation("Read a repository", gives=answers.Repository)
     def retrieve(self, request: Request, **_: Any) -> Response:
         row = self._with_details(Repository.objects.filter(pk=self.get_repository().pk)).get()
         return Response(as_json(completed([row], self.actor)[0]))
 
+    @operation("Describe a repository", body=Description)
     def update(self, request: Request, **_: Any) -> Response:
         repository = self.get_repository()
         text = self.body(Description)["description"]
         repositories.describe(repository=repository, description=text, actor=self.actor)
         return self.done()
 
+    @operation("Delete a repository with all its artifacts", refuses=(412,))
     def destroy(self, request: Request, **_: Any) -> Response:
         repositories.delete(repository=self.get_repository(), actor=self.actor)
         return self.done()

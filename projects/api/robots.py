@@ -14,9 +14,11 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import Flag, Form, Text, Whole
+from core.api.operations import operation
 from core.api.query import Exact, conditions
 from core.api.resource import Resource
 from projects import robots
+from projects.api import answers
 from projects.api.parents import NUMBER, unknown_project
 from projects.models import Project
 from rbac import robots as accounts
@@ -106,11 +108,17 @@ class Robots(Resource):
             raise errors.Unauthenticated
         return self._place
 
+    @operation(
+        "List robots: the system's, or with `q=Level=project,ProjectID=n` a project's",
+        lists=answers.Robot,
+        refuses=(404,),
+    )
     def list(self, request: Request) -> Response:
         project = self.get_project()
         rows: QuerySet[Robot] = Robot.objects.filter(project_id=project.pk if project else None)
         return self.listing(rows, as_json)
 
+    @operation("Create a robot", body=RobotForm, gives=answers.NewRobot, status=201, refuses=(404, 409))
     def create(self, request: Request) -> Response:
         given = {**self._given}
         given.pop("level")
@@ -126,9 +134,11 @@ class Robots(Resource):
         }
         return self.created(robot.pk, body)
 
+    @operation("Read a robot", gives=answers.Robot)
     def retrieve(self, request: Request, robot_id: int) -> Response:
         return Response(as_json(self._robot))
 
+    @operation("Change a robot", body=RobotForm, refuses=(409,))
     def update(self, request: Request, robot_id: int) -> Response:
         robot, given = self._robot, {**self._given}
         if given.pop("level") != robot.level or given.pop("name") not in (robot.name, robot.short_name):
@@ -139,6 +149,7 @@ class Robots(Resource):
         robots.update(robot=robot, project=self.get_project(), actor=actor_of(request), **given)
         return self.done()
 
+    @operation("Give a robot another secret", body=SecretForm, gives=answers.RobotSecret)
     def refresh(self, request: Request, robot_id: int) -> Response:
         given = self.body(SecretForm)
         secret = robots.refresh_secret(
@@ -159,6 +170,7 @@ class Robots(Resource):
         accounts.revoke_secret(robot=self._robot, secret_id=secret_id, actor=actor_of(request))
         return self.done()
 
+    @operation("Delete a robot")
     def destroy(self, request: Request, robot_id: int) -> Response:
         accounts.delete(robot=self._robot, actor=actor_of(request))
         return self.done()

@@ -10,7 +10,9 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import Form, Text
+from core.api.operations import operation
 from projects import tags
+from projects.api import answers
 from projects.api.parents import InProject
 from projects.models import Tag
 
@@ -40,14 +42,17 @@ class Tags(InProject):
     filter_fields = {"name": "name", "push_time": "pushed", "pull_time": "pulled"}
     default_sort = ("-pushed", "-pk")
 
+    @operation("List an artifact's tags", lists=answers.Tag)
     def list(self, request: Request, **_: Any) -> Response:
         artifact = self.get_artifact()
         return self.listing(self.reach.tags(Tag.objects.live().filter(artifact=artifact), artifact.repository), as_json)
 
+    @operation("Create a tag", body=NewTag, status=201, refuses=(409, 412))
     def create(self, request: Request, **_: Any) -> Response:
         tag = tags.create(artifact=self.get_artifact(), name=self.body(NewTag)["name"], actor=self.actor)
         return self.created(tag.name)
 
+    @operation("Delete a tag", refuses=(412,))
     def destroy(self, request: Request, **_: Any) -> Response:
         wanted = self.kwargs["tag_name"]
         tag = Tag.objects.live().filter(artifact=self.get_artifact(), name=wanted).first()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Required
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,8 +10,10 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import Form, Text, Whole
+from core.api.operations import operation
 from core.api.resource import Resource
 from rbac import groups
+from rbac.api import answers
 from rbac.authentication import actor_of
 from rbac.models import Group
 from rbac.permissions import SIGNED_IN
@@ -50,6 +52,7 @@ class Groups(Resource):
     filter_fields = _FIELDS
     default_sort = ("name", "id")
 
+    @operation("List the groups", lists=answers.Group, query={"group_name": str, "ldap_group_dn": str})
     def list(self, request: Request) -> Response:
         query = request.query_params
         rows = Group.objects.filter(name__icontains=query.get("group_name", ""))
@@ -57,6 +60,7 @@ class Groups(Resource):
             rows = rows.filter(ldap_dn=groups.normalised(dn))
         return self.listing(rows, as_json)
 
+    @operation("Create a group", body=GroupForm, status=201, refuses=(409,))
     def create(self, request: Request) -> Response:
         said = self.body(GroupForm)
         group = groups.create(
@@ -70,14 +74,17 @@ class OneGroup(Resource):
 
     resource = "user-group"
 
+    @operation("Read a group", gives=answers.Group)
     def retrieve(self, request: Request, group_id: int) -> Response:
         return Response(as_json(groups.find(group_id=_given(group_id))))
 
+    @operation("Rename a group", body=GroupForm, refuses=(409,))
     def update(self, request: Request, group_id: int) -> Response:
         name = self.body(GroupForm)["group_name"]
         groups.rename(group_id=_given(group_id), name=name, actor=actor_of(request))
         return self.done()
 
+    @operation("Delete a group")
     def destroy(self, request: Request, group_id: int) -> Response:
         groups.delete(group_id=_given(group_id), actor=actor_of(request))
         return self.done()
@@ -90,6 +97,7 @@ class GroupSearch(Resource):
     filter_fields = _FIELDS
     default_sort = ("name", "id")
 
+    @operation("Find groups by a part of their name", lists=answers.FoundGroup, query={"groupname": Required[str]})
     def list(self, request: Request) -> Response:
         return self.listing(Group.objects.filter(name__icontains=self.required("groupname")), as_found)
 

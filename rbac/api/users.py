@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Required, cast
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -11,8 +11,10 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import Flag, Form, Text
+from core.api.operations import operation
 from core.api.resource import Resource
 from rbac import users
+from rbac.api import answers
 from rbac.authentication import actor_of
 from rbac.models import Robot, User
 from rbac.permissions import EVERYBODY, SIGNED_IN
@@ -79,11 +81,13 @@ class Users(Resource):
     }
     default_sort = ("username",)
 
+    @operation("List the users", lists=answers.User, query={"username": str, "email": str})
     def list(self, request: Request) -> Response:
         query = request.query_params
         found = {f"{key}__icontains": query[key] for key in ("username", "email") if query.get(key)}
         return self.listing(User.objects.live().filter(**found), as_json)
 
+    @operation("Create a user, or sign up where that is switched on", body=UserCreation, status=201, refuses=(401, 409))
     def create(self, request: Request) -> Response:
         from_browser = settings.SESSION_COOKIE_NAME in request.COOKIES
         user = users.create(actor=actor_of(request), from_browser=from_browser, **self.body(UserCreation))
@@ -102,20 +106,24 @@ class OneUser(Resource):
         "cli_secret": SIGNED_IN,
     }
 
+    @operation("Read an account", gives=answers.User, refuses=(403,))
     def retrieve(self, request: Request, user_id: int) -> Response:
         return Response(as_json(users.find(user_id=user_id, actor=actor_of(request), action="read")))
 
+    @operation("Change an account", body=UserProfile, refuses=(409,))
     def update(self, request: Request, user_id: int) -> Response:
         actor = actor_of(request)
         user = users.find(user_id=user_id, actor=actor, action="update")
         users.update(user=user, actor=actor, **self.body(UserProfile))
         return self.done()
 
+    @operation("Delete a user")
     def destroy(self, request: Request, user_id: int) -> Response:
         actor = actor_of(request)
         users.delete(user=users.find(user_id=user_id, actor=actor, action="delete"), actor=actor)
         return self.done()
 
+    @operation("Change a password", body=PasswordChange)
     def password(self, request: Request, user_id: int) -> Response:
         actor = actor_of(request)
         user = users.find(user_id=user_id, actor=actor, action="update")
@@ -123,6 +131,7 @@ class OneUser(Resource):
         users.change_password(user=user, new=given["new_password"], old=given["old_password"], actor=actor)
         return self.done()
 
+    @operation("Make a user a system admin, or no longer one", body=SysadminFlag)
     def sysadmin(self, request: Request, user_id: int) -> Response:
         actor = actor_of(request)
         user = users.find(user_id=user_id, actor=actor, action="update")
@@ -139,6 +148,7 @@ class CurrentUser(Resource):
 
     resource = SIGNED_IN
 
+    @operation("Who is calling", gives=answers.User, refuses=(412,))
     def retrieve(self, request: Request) -> Response:
         if isinstance(request.user, Robot):
             raise errors.Precondition("get current user not available for robots")
@@ -151,6 +161,7 @@ class UserSearch(Resource):
     resource = SIGNED_IN
     default_sort = ("username",)
 
+    @operation("Find people by a part of their name", lists=answers.FoundUser, query={"username": Required[str]})
     def list(self, request: Request) -> Response:
         found = User.objects.live().filter(username__icontains=self.required("username"))
         return self.listing(found, lambda user: {"user_id": user.pk, "username": user.username})

@@ -18,10 +18,10 @@ _MOST = {"int32": 2**31 - 1, "int64": 2**63 - 1, "int": 2**63 - 1}
 # Words of a schema that ask nothing of an answer.
 _SILENT = {"default", "readOnly", "x-omitempty", "x-nullable", "x-isnullable", "x-go-type"}
 _KEPT = {"type", "enum", "required", "minimum", "maximum", "minLength", "maxLength", "pattern", "uniqueItems"}
-_formats = FormatChecker(formats=[])
+formats = FormatChecker(formats=[])
 
 
-@_formats.checks("date-time")
+@formats.checks("date-time")
 def _is_time(value: object) -> bool:
     """RFC 3339 in UTC with milliseconds, which is what Harbor writes."""
     return not isinstance(value, str) or bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value))
@@ -107,7 +107,7 @@ def definitions(amended: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
 
 def mistakes(schema: Mapping[str, Any], answer: Any, defs: Mapping[str, Schema]) -> list[str]:
     """Where an answer's JSON leaves a schema of the contract, in words."""
-    validator = Draft202012Validator({**closed(schema), "$defs": defs}, format_checker=_formats)
+    validator = Draft202012Validator({**closed(schema), "$defs": defs}, format_checker=formats)
     return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(answer)]
 
 

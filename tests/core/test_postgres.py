@@ -80,6 +80,14 @@ def test_a_prepared_statement_survives_its_connection() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_prepared_statement_is_asked_afresh_after_a_query_under_which_the_connection_died() -> None:
+    end_our_connection()
+    with pytest.raises(OperationalError):
+        User.objects.count()
+    assert ANSWER.row(1) == (2,)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_inside_a_transaction_a_lost_connection_is_an_error() -> None:
     """What the transaction did before is lost with it: going on would tear it in two."""
 

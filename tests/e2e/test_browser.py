@@ -25,16 +25,20 @@ def page(platform: Platform) -> Iterator[Page]:
         browser.close()
 
 
+def sign_in(page: Page) -> None:
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main").get_by_role("button", name="Sign in").click()
+
+
 def test_alice_makes_a_project_and_copies_the_command_that_pulls(
     page: Page, platform: Platform, people: People
 ) -> None:
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.goto("/")
-    page.get_by_role("link", name="Sign in").click()
-    page.get_by_label("User name").fill("alice")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.locator("main").get_by_role("button", name="Sign in").click()
+    sign_in(page)
     if not page.get_by_label("Name", exact=True).is_visible():
         page.get_by_text("New project").click()
     page.get_by_label("Name", exact=True).fill("browsed")
@@ -59,3 +63,35 @@ def test_alice_makes_a_project_and_copies_the_command_that_pulls(
     page.get_by_role("button", name="简体中文").click()
     expect(page.get_by_label("按标签或摘要筛选")).to_be_visible()
     assert complaints == []
+
+
+def test_alice_tries_an_operation_in_the_explorer_which_loads_nothing_from_elsewhere(
+    page: Page, platform: Platform, people: People
+) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/")
+    sign_in(page)
+    page.get_by_role("link", name="API", exact=True).click()
+    expect(page.get_by_text("What you try here is done for real, as alice.")).to_be_visible()
+    page.get_by_text("Create a project").click()
+    operation = page.locator("#operations-projects-projectsCreate")
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("textarea").fill('{"project_name": "explored"}')
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text("/api/v2.0/projects/")
+    assert platform.api("GET", "/projects/explored", people["alice"]).status_code == 200
+    assert complaints == []
+    assert {url for url in asked if not url.startswith((f"{platform.url}/", "data:"))} == set()
+
+
+def test_nobodys_try_is_answered_in_the_explorer_and_not_by_a_browsers_own_question(page: Page) -> None:
+    page.goto("/devcenter-api-2.0")
+    expect(page.get_by_text("Sign in to try what needs an account.")).to_be_visible()
+    page.get_by_text("Count projects and repositories").click()
+    operation = page.locator("#operations-statistics-statisticsRetrieve")
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text("UNAUTHORIZED")

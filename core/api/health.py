@@ -9,12 +9,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core import health
+from core.api import answers
+from core.api.operations import operation
 
 
 class Ping(APIView):
     resource = "everybody"
     authentication_classes = ()
 
+    @operation("Whether core answers", gives=str, media_types=("text/plain; charset=utf-8",))
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse("Pong", content_type="text/plain; charset=utf-8")
 
@@ -23,6 +26,7 @@ class Health(APIView):
     resource = "everybody"
     authentication_classes = ()
 
+    @operation("Whether the parts of the platform answer", gives=answers.Health)
     def get(self, request: Request) -> Response:
         return Response(health.report())
 

@@ -1,0 +1,208 @@
+"""Sessions through /c: how a browser, or a client that keeps cookies, signs in, changes something and signs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from core import configuration
+from projects.models import AuditLog, Project
+from tests import rows
+from tests.rest import Api, code
+from tests.rows import PASSWORD, Story
+
+pytestmark = pytest.mark.django_db
+TOKEN = "X-Harbor-CSRF-Token"
+NEW = {"project_name": "new"}
+
+
+class Visitor:
+    """A client with cookies, which sends back the CSRF token that the last answer gave."""
+
+    def __init__(self) -> None:
+        self.client = APIClient(enforce_csrf_checks=True, raise_request_exception=False)
+        self.token = ""
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self._remembered(self.client.get(path, headers=headers))
+
+    def post_form(self, path: str, **fields: str) -> Any:
+        """A form, as browsers send it."""
+        text = "&".join(f"{name}={value}" for name, value in fields.items()).encode()
+        form = "application/x-www-form-urlencoded"
+        answer = self.client.generic("POST", path, text, form, headers=self._headers())  # type: ignore[arg-type]
+        return self._remembered(answer)
+
+    def post(self, path: str, body: Any) -> Any:
+        return self._remembered(self.client.post(path, body, format="json", headers=self._headers()))
+
+    def sign_in(self, principal: str, password: str = PASSWORD) -> Any:
+        self.get("/c/login")
+        return self.post_form("/c/login", principal=principal, password=password)
+
+    def who(self) -> str | None:
+        answer = self.get("/api/v2.0/users/current")
+        return answer.json()["username"] if answer.status_code == 200 else None
+
+    def _headers(self) -> dict[str, str]:
+        return {TOKEN: self.token} if self.token else {}
+
+    def _remembered(self, answer: Any) -> Any:
+        self.token = answer.get(TOKEN, self.token)
+        return answer
+
+
+def logins() -> list[tuple[str, str, bool]]:
+    rows = AuditLog.objects.filter(operation__in=("login", "logout")).order_by("id")
+    return list(rows.values_list("operation", "resource", "succeeded"))
+
+
+def test_alice_signs_in_makes_a_project_and_signs_out(story: Story) -> None:
+    visitor = Visitor()
+    answer = visitor.sign_in("alice")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.cookies["sid"]["httponly"]
+    assert "no-store" in answer["Cache-Control"]
+    assert visitor.who() == "alice"
+    assert visitor.post("/api/v2.0/projects", NEW).status_code == 201
+    assert Project.objects.get(name="new").owner == story.alice
+    assert visitor.get("/c/log_out").status_code == 200
+    assert visitor.who() is None
+    assert logins() == [("login", "alice", True), ("logout", "alice", True)]
+
+
+def test_the_token_that_login_answers_is_good_for_the_next_change(story: Story) -> None:
+    """Signing in changes the token; a client need not read something first."""
+    visitor = Visitor()
+    before = visitor.sign_in("alice").request["HTTP_X_HARBOR_CSRF_TOKEN"]
+    good = visitor.token
+    visitor.token = before
+    assert visitor.post("/api/v2.0/projects", NEW).status_code == 403
+    visitor.token = good
+    assert visitor.post("/api/v2.0/projects", NEW).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("token", "words"), [("", "CSRF token not found in request"), ("x" * 64, "CSRF token invalid")]
+)
+def test_a_sessions_write_without_its_token_is_refused_as_harbor_does(story: Story, token: str, words: str) -> None:
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    visitor.token = token
+    refused = visitor.post("/api/v2.0/projects", NEW)
+    assert (refused.status_code, code(refused)) == (403, "FORBIDDEN")
+    assert refused.json()["errors"][0]["message"].startswith(words)
+    assert not Project.objects.filter(name="new").exists()
+
+
+def test_signing_in_needs_the_token_too(story: Story) -> None:
+    """Or a foreign page could sign somebody in as another."""
+    refused = Visitor().post_form("/c/login", principal="alice", password=PASSWORD)
+    assert (refused.status_code, code(refused)) == (403, "FORBIDDEN")
+    assert logins() == []
+
+
+def test_who_signs_in_with_every_request_needs_no_token_and_gets_no_session(story: Story) -> None:
+    answer = Api(story.alice).post("/projects", NEW)
+    assert answer.status_code == 201
+    assert TOKEN not in answer
+    assert "sid" not in answer.cookies
+
+
+@pytest.mark.parametrize(("name", "password"), [("alice", "wrong"), ("nobody", PASSWORD), ("gone", PASSWORD), ("", "")])
+def test_all_that_fails_to_sign_in_looks_alike(story: Story, name: str, password: str) -> None:
+    """A wrong password, no such user, a disabled one."""
+    rows.make_user("gone", is_active=False)
+    visitor = Visitor()
+    answer = visitor.sign_in(name, password)
+    assert (answer.status_code, code(answer)) == (401, "UNAUTHORIZED")
+    assert answer.json()["errors"][0]["message"] == "The user name or password is wrong."
+    assert "sid" not in answer.cookies
+    assert visitor.who() is None
+    assert logins() == [("login", name if name in ("alice", "gone") else "", False)]
+
+
+def test_a_robot_makes_no_session(story: Story) -> None:
+    robot = rows.make_robot(None, ["user:list"])
+    visitor = Visitor()
+    answer = visitor.sign_in(robot.name)
+    assert (answer.status_code, "sid" in answer.cookies) == (401, False)
+
+
+def test_the_limit_of_failed_logins_holds_here_too(story: Story) -> None:
+    visitor = Visitor()
+    for _ in range(10):
+        assert visitor.sign_in("alice", "wrong").status_code == 401
+    refused = visitor.sign_in("alice")
+    assert (refused.status_code, code(refused)) == (429, "TOO_MANY_REQUEST")
+    assert int(refused["Retry-After"]) > 0
+    assert Visitor().sign_in("bob").status_code == 200
+
+
+def test_one_signs_in_and_out_while_nothing_may_be_changed(story: Story) -> None:
+    configuration.change(read_only=True)
+    visitor = Visitor()
+    assert visitor.sign_in("alice").status_code == 200
+    refused = visitor.post("/api/v2.0/projects", NEW)
+    assert (refused.status_code, code(refused)) == (403, "DENIED")
+    assert visitor.get("/c/log_out").status_code == 200
+
+
+def test_signing_out_without_a_session_is_no_error_and_no_row(story: Story) -> None:
+    assert Visitor().get("/c/log_out").status_code == 200
+    assert logins() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "taken"),
+    [("username", "bob", True), ("username", "bo", False), ("email", "bob@example.com", True), ("email", "b@x", False)],
+)
+def test_who_may_sign_up_hears_what_is_taken(story: Story, target: str, value: str, taken: bool) -> None:
+    configuration.change(self_registration=True)
+    visitor = Visitor()
+    visitor.get("/c/login")
+    answer = visitor.post_form("/c/userExists", target=target, value=value)
+    assert (answer.status_code, answer.json()) == (200, taken)
+
+
+def test_where_nobody_may_sign_up_only_who_manages_users_hears_who_exists(story: Story) -> None:
+    answers = {}
+    for name in ("root", "alice", None):
+        visitor = Visitor()
+        visitor.get("/c/login")
+        if name:
+            visitor.sign_in(name)
+        answer = visitor.post_form("/c/userExists", target="username", value="bob")
+        answers[name] = (answer.status_code, answer.json() if answer.status_code == 200 else code(answer))
+    assert answers == {"root": (200, True), "alice": (412, "PRECONDITION"), None: (412, "PRECONDITION")}
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"target": "username"}, {"target": "password", "value": "x"}, {"target": "email", "value": "%00"}]
+)
+def test_a_question_about_nothing_is_400(story: Story, fields: dict[str, str]) -> None:
+    visitor = Visitor()
+    visitor.sign_in("root")
+    answer = visitor.post_form("/c/userExists", **fields)
+    assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "content", "status"),
+    [
+        ("PUT", "/c/login", "application/json", b"{}", 405),
+        ("POST", "/c/login", "application/json", b'{"principal":"alice","password":"x"}', 415),
+        ("POST", "/c/login", "application/x-www-form-urlencoded", b"principal=%00&password=x", 401),
+        ("POST", "/c/login", "application/x-www-form-urlencoded", b"principal=%ff&password=%ff", 401),
+        ("POST", "/c/unknown", "application/json", b"{}", 404),
+    ],
+)
+def test_what_is_no_login_is_refused_in_json(
+    story: Story, method: str, path: str, kind: str, content: bytes, status: int
+) -> None:
+    visitor = Visitor()
+    visitor.get("/c/login")
+    answer = visitor.client.generic(method, path, content, kind, headers={TOKEN: visitor.token})  # type: ignore[arg-type]
+    assert (answer.status_code, len(answer.json()["errors"])) == (status, 1), answer.content

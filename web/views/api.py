@@ -1,0 +1,13 @@
+"""The API's document to read and to try."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+
+@require_safe
+def explorer(request: HttpRequest) -> HttpResponse:
+    """Swagger UI; what one tries there is done as whoever is signed in."""
+    return render(request, "web/api.html")
