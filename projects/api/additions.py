@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from core import errors, oci
+from core.api.operations import operation
 from projects import contents, helm_charts, model_packs
 from projects.api.parents import InProject
 from projects.kinds import Kind
@@ -63,6 +64,7 @@ class Additions(InProject):
     verbs = {"vulnerabilities": "read"}
     honours_tag_scope = True
 
+    @operation("Read what an artifact tells besides", gives=str, media_types=(JSON, TEXT, MARKDOWN), refuses=(422,))
     def retrieve(self, request: Request, addition: str, **_: Any) -> HttpResponse:
         if addition not in NAMES:
             raise errors.Unprocessable(f"addition in path should be one of {list(NAMES)}")
@@ -72,6 +74,7 @@ class Additions(InProject):
             raise errors.BadRequest(f"addition {addition} isn't supported for {artifact.kind}")
         return HttpResponse(found.read(contents.manifest_of(artifact)), content_type=found.content_type)
 
+    @operation("Read an artifact's vulnerability reports", gives=object)
     def vulnerabilities(self, request: Request, **_: Any) -> HttpResponse:
         """Reports by their media type: none, while there is no scanner."""
         self.get_artifact()

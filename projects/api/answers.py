@@ -249,3 +249,46 @@ class RobotSecret(TypedDict, total=False):
     """Nothing, for who chose it himself."""
 
     secret: str
+
+
+class LiveSecret(TypedDict, total=False):
+    id: Required[int]
+    prefix: str
+    creation_time: Required[datetime]
+    expires_at: Required[int]
+
+
+LiveSecrets = list[LiveSecret]
+
+
+class Selector(TypedDict, total=False):
+    kind: Required[str]
+    decoration: Required[str]
+    pattern: Required[str]
+
+
+class ImmutableRule(TypedDict, total=False):
+    id: Required[int]
+    priority: int
+    disabled: bool
+    action: Required[str]
+    template: Required[str]
+    tag_selectors: Required[list[Selector]]
+    scope_selectors: Required[dict[str, list[Selector]]]
+
+
+class FoundRepository(TypedDict, total=False):
+    project_id: Required[int]
+    project_name: Required[str]
+    project_public: Required[bool]
+    repository_name: Required[str]
+    pull_count: Required[int]
+    artifact_count: Required[int]
+
+
+class Found(TypedDict, total=False):
+    project: Required[list[Project]]
+    repository: Required[list[FoundRepository]]
+
+
+Icon = TypedDict("Icon", {"content-type": Required[str], "content": Required[str]}, total=False)

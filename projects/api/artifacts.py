@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Required
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
 from rest_framework.request import Request
@@ -167,6 +167,7 @@ class Artifacts(ArtifactLists):
         artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
         return self.done()
 
+    @operation("Copy an artifact here", status=201, query={"from": Required[str]}, refuses=(409, 412))
     def copy(self, request: Request, **_: Any) -> Response:
         project = self.get_project()
         or_refuse(request, allowed(self.actor, "repository", "push", project))
@@ -190,6 +191,7 @@ class ProjectArtifacts(ArtifactLists):
         "repository_name": "repository__name",
     }
 
+    @operation("List a project's artifacts", lists=answers.Artifact, query={**_WITH, "latest_in_repository": bool})
     def list(self, request: Request, **_: Any) -> Response:
         rows = self.rows().select_related("repository")
         if self.asked("latest_in_repository"):

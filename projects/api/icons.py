@@ -10,8 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors, oci
+from core.api.operations import operation
 from core.api.resource import Resource
 from projects import contents, reach
+from projects.api import answers
 from projects.models import Artifact, Reference
 from rbac.access import Actor
 from rbac.authentication import actor_of
@@ -30,6 +32,7 @@ class Icons(Resource):
 
     resource = EVERYBODY
 
+    @operation("Read the picture that an artifact brings along", gives=answers.Icon)
     def retrieve(self, request: Request, digest: str) -> Response:
         layer = _visible(oci.parse_digest(digest), actor_of(request))
         if layer is None:

@@ -11,7 +11,9 @@ from rest_framework.response import Response
 from core import errors
 from core.api import json
 from core.api.forms import Flag, Form, Text, Whole
+from core.api.operations import operation
 from projects import immutable_rules
+from projects.api import answers
 from projects.api.parents import InProject
 from projects.immutable_rules import Selectors
 from projects.models import ImmutableRule
@@ -57,9 +59,11 @@ class ImmutableRules(InProject):
     resource = "immutable-tag"
     filter_fields = {"id": "id", "disabled": "disabled", "priority": "priority"}
 
+    @operation("List a project's immutable tag rules", lists=answers.ImmutableRule)
     def list(self, request: Request, **_: Any) -> Response:
         return self.listing(ImmutableRule.objects.filter(project=self.get_project()), as_json)
 
+    @operation("Create an immutable tag rule", body=RuleForm, status=201, refuses=(409,))
     def create(self, request: Request, **_: Any) -> Response:
         given = self._given()
         rule = immutable_rules.create(
@@ -71,6 +75,7 @@ class ImmutableRules(InProject):
         )
         return self.created(rule.pk)
 
+    @operation("Change an immutable tag rule, or switch it on or off", body=RuleForm, refuses=(409,))
     def update(self, request: Request, rule_id: int, **_: Any) -> Response:
         """Who only switches a rule on or off may leave its selectors out, as in Harbor."""
         given = self._given()
@@ -86,6 +91,7 @@ class ImmutableRules(InProject):
         )
         return self.done()
 
+    @operation("Delete an immutable tag rule")
     def destroy(self, request: Request, rule_id: int, **_: Any) -> Response:
         immutable_rules.delete(project=self.get_project(), rule_id=rule_id, actor=self.actor)
         return self.done()

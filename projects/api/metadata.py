@@ -10,8 +10,11 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api.forms import Text
+from core.api.operations import operation
 from projects import projects
 from projects.api.parents import InProject
+
+_WORDS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
 class Metadata(InProject):
@@ -19,9 +22,11 @@ class Metadata(InProject):
 
     resource = "metadata"
 
+    @operation("Read all of what is said about a project", gives=dict[str, str])
     def list(self, request: Request, **_: Any) -> Response:
         return Response(self.get_project().all_metadata)
 
+    @operation("Say one thing more about a project", body=_WORDS, refuses=(409,))
     def create(self, request: Request, **_: Any) -> Response:
         said = self._said()
         if len(said) != 1:
@@ -30,12 +35,14 @@ class Metadata(InProject):
         projects.add_metadata(project=self.get_project(), key=key, value=value, actor=self.actor)
         return self.done()
 
+    @operation("Read one thing said about a project", gives=dict[str, str])
     def retrieve(self, request: Request, meta_name: str, **_: Any) -> Response:
         project = self.get_project()
         if meta_name not in project.all_metadata:
             raise errors.NotFound(f"the project {project.name} has no {meta_name[:40]}")
         return Response({meta_name: project.all_metadata[meta_name]})
 
+    @operation("Change one thing said about a project", body=_WORDS)
     def update(self, request: Request, meta_name: str, **_: Any) -> Response:
         """What the body says of other keys is ignored, as in Harbor."""
         said = self._said()
@@ -44,6 +51,7 @@ class Metadata(InProject):
         projects.set_metadata(project=self.get_project(), key=meta_name, value=said[meta_name], actor=self.actor)
         return self.done()
 
+    @operation("Take back one thing said about a project")
     def destroy(self, request: Request, meta_name: str, **_: Any) -> Response:
         projects.delete_metadata(project=self.get_project(), key=meta_name, actor=self.actor)
         return self.done()

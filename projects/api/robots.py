@@ -161,11 +161,13 @@ class Robots(Resource):
         # Who chose it knows it.
         return Response({} if given["secret"] else {"secret": secret})
 
+    @operation("List the secrets of a robot that are good now", gives=answers.LiveSecrets)
     def secrets(self, request: Request, robot_id: int) -> Response:
         """The secrets that are good now, the newest first."""
         rows = RobotSecret.objects.live().filter(robot=self._robot).order_by("-pk")
         return Response([secret_as_json(row) for row in rows])
 
+    @operation("Revoke one secret of a robot")
     def revoke(self, request: Request, robot_id: int, secret_id: int) -> Response:
         accounts.revoke_secret(robot=self._robot, secret_id=secret_id, actor=actor_of(request))
         return self.done()

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api.forms import Form, Text
+from core.api.operations import operation
 from projects.api.parents import InProject
 
 
@@ -22,12 +23,15 @@ class Scanner(InProject):
     resource = "scanner"
     verbs = {"update": "create", "candidates": "create"}
 
+    @operation("Read which scanner a project uses")
     def retrieve(self, request: Request, **_: Any) -> Response:
         """None: as in Harbor, 200 without a body."""
         return self.done()
 
+    @operation("Choose a project's scanner", body=ScannerChoice)
     def update(self, request: Request, **_: Any) -> Response:
         raise errors.NotFound(f"scanner registration {self.body(ScannerChoice)['uuid'][:80]} not found")
 
+    @operation("List the scanners that a project can choose", gives=list[object])
     def candidates(self, request: Request, **_: Any) -> Response:
         return Response([], headers={"X-Total-Count": "0"})

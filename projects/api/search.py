@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Required
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api import json
+from core.api.operations import operation
 from core.api.resource import Resource
 from projects import search
-from projects.api import projects, repositories
+from projects.api import answers, projects, repositories
 from projects.models import Repository
 from rbac.authentication import actor_of
 from rbac.permissions import EVERYBODY
@@ -35,6 +36,7 @@ class Search(Resource):
 
     resource = EVERYBODY
 
+    @operation("Search for projects and repositories", gives=answers.Found, query={"q": Required[str]})
     def list(self, request: Request) -> Response:
         word, actor = self.required("q"), actor_of(request)
         found = projects.completed(search.projects(word=word, actor=actor), actor)

@@ -138,6 +138,7 @@ class OneUser(Resource):
         users.set_sysadmin(user=user, is_sysadmin=self.body(SysadminFlag)["sysadmin_flag"], actor=actor)
         return self.done()
 
+    @operation("Set the secret for clients of somebody who signs in by OIDC", body=CliSecret, refuses=(412,))
     def cli_secret(self, request: Request, user_id: int) -> Response:
         user = users.find(user_id=user_id, actor=actor_of(request), action="update")
         users.set_cli_secret(user=user, secret=self.body(CliSecret)["secret"])
