@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Required
 
-from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery, prefetch_related_objects
+from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery, Value, prefetch_related_objects
+from django.db.models.functions import Coalesce, NullIf
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -38,6 +39,7 @@ def as_json(artifact: Artifact) -> dict[str, Any]:
         {
             "id": artifact.pk,
             "type": artifact.kind,
+            # Of an index its own, for it has no configuration.
             "media_type": artifact.config_media_type or artifact.media_type,
             "manifest_media_type": artifact.media_type,
             "artifact_type": artifact.artifact_type,
@@ -93,7 +95,7 @@ class ArtifactLists(InProject):
         "id": "id",
         "digest": "manifest__digest",
         "type": "kind",
-        "media_type": "config_media_type",
+        "media_type": "shown_media_type",
         "manifest_media_type": "media_type",
         "artifact_type": "artifact_type",
         "size": "size",
@@ -117,7 +119,8 @@ class ArtifactLists(InProject):
         """What is listed, within the caller's reach. `q=base=*` asks for untagged parts of indexes too."""
         everything = conditions(self.request).get("base") == Exact("*")
         found = Artifact.objects.live().filter(accessory_of__isnull=True) if everything else self._listed()
-        return self.reach.artifacts(found.filter(**self.within()), self.place())
+        rows = self.reach.artifacts(found.filter(**self.within()), self.place())
+        return rows.alias(shown_media_type=Coalesce(NullIf("config_media_type", Value("")), "media_type"))
 
     def tags(self) -> QuerySet[Tag]:
         """The live tags that the caller may see."""

@@ -246,6 +246,8 @@ def project_of_many(story: Story, app: Repository) -> None:
         ("q=repository_name=team/deep/tool", ["multi", "part"]),
         ("q=repository_name=~APP", ["chart", "old"]),
         (f"q=media_type={IMAGE}", ["part", "old"]),
+        ("q=media_type=application/vnd.oci.image.index.v1%252Bjson", ["multi"]),
+        ("latest_in_repository=true&q=media_type=~.image.", ["multi", "old"]),
         (f"latest_in_repository=true&q=media_type={IMAGE}", ["part", "old"]),
         ("latest_in_repository=true&q=artifact_type=~config", ["chart", "part"]),
         (f"latest_in_repository=true&q=media_type={IMAGE},tags=old", ["old"]),
