@@ -1,0 +1,184 @@
+"""Every route, asked by everybody for everything: who may, who may not, and that a refusal has changed nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
+from rest_framework.test import APIClient
+
+from core import clock, configuration
+from projects.models import Project, Repository
+from rbac.models import Robot, User
+from tests.api import world as worlds
+from tests.api.who_may import SUBJECTS, TABLE, Route, expected, ids_for, may, objects_of, robot_permissions
+from tests.api.world import ABSENT, CANARY, HIDDEN, World
+from tests.contracts.test_contract import SAMPLES
+
+API = "/api/v2.0"
+pytestmark = pytest.mark.django_db
+
+
+def routed() -> set[tuple[str, str]]:
+    """Method and route of every operation under /api/v2.0, as the project's own URLconf has them."""
+
+    def walk(patterns: Any, prefix: str) -> Iterator[tuple[str, str]]:
+        for pattern in patterns:
+            route = prefix + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                yield from walk(pattern.url_patterns, route)
+            elif isinstance(pattern, URLPattern) and route.startswith("api/v2.0/"):
+                yield from ((method, route) for method in _methods(pattern.callback))
+
+    return set(walk(get_resolver().url_patterns, ""))
+
+
+def _methods(view: Any) -> list[str]:
+    by_method = getattr(view, "actions", None) or {
+        name: name for name in view.cls.http_method_names if hasattr(view.cls, name)
+    }
+    # What answers GET answers HEAD as well.
+    is_own = {
+        name: name != "head" or action not in (by_method.get("get"), "head") for name, action in by_method.items()
+    }
+    return [name.upper() for name in by_method if is_own[name] and name != "options"]
+
+
+def route_of(route: Route) -> tuple[str, str]:
+    """Where the URLconf leads a line of the table."""
+    path, _ = route.at(
+        {
+            **SAMPLES,
+            **ids_for("absent", {"own": dict.fromkeys(route.names, 7)}),
+            **dict.fromkeys(("robot_name", "level", "robot_permissions"), ""),
+        }
+    )
+    return route.method, resolve(f"{API}{path.partition('?')[0]}").route
+
+
+def test_every_route_has_a_line() -> None:
+    missing = routed() - {route_of(route) for route in TABLE}
+    assert not missing, (
+        f"nobody has said who may call {', '.join(f'{method} /{path}' for method, path in sorted(missing))}: add a line "
+        "to ROUTES in tests/api/who_may.py with what Harbor's documentation says, never with what a run answered"
+    )
+
+
+def test_every_line_has_a_route() -> None:
+    lost = [route.key for route in TABLE if route_of(route) not in routed()]
+    assert not lost, f"take these lines out of ROUTES in tests/api/who_may.py, nothing answers there: {lost}"
+
+
+def test_every_write_has_a_body_or_needs_none() -> None:
+    silent = [route.key for route in TABLE if route.method in ("POST", "PUT", "PATCH") and route.body is None]
+    assert not silent, f"give these a body in BODIES of tests/api/who_may.py: {silent}"
+
+
+# --- the matrix ---------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def counted() -> Iterator[Counter[str]]:
+    counts: Counter[str] = Counter()
+    yield counts
+    print(
+        f"\n{counts['routes']} routes x {len(SUBJECTS)} subjects x {counts['objects']} objects of routes: "
+        f"{counts['cells']} answers checked, {counts['refused']} refused changes without effect"
+    )
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once: each request of this module is undone by itself."""
+    with django_db_blocker.unblock(), undone():
+        yield worlds.build()
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Whatever happens in here has not happened afterwards."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    configuration.forget()
+
+
+def caller(world: World, route: Route, subject: str) -> User | Robot | None:
+    if subject.startswith("robot"):
+        return Robot(
+            pk=world.robot.pk,
+            name="robot$tester",
+            level="system",
+            permissions=robot_permissions(route, is_with=subject == "robot"),
+        )
+    name = SUBJECTS[subject]
+    return world.people[name] if name else None
+
+
+def ask(who: User | Robot | None, method: str, path: str, body: Any = None) -> Any:
+    """One request, signed in: how somebody signs in is not asked here."""
+    client = APIClient(raise_request_exception=False)
+    if who is not None:
+        client.force_authenticate(who)
+    return getattr(client, method.lower())(f"{API}{path}", body, format="json")
+
+
+def _empty(ids: worlds.Ids) -> None:
+    """A project can only be deleted when there is nothing in it."""
+    project = Project.objects.filter(name=ids["project_name_or_id"]).first()
+    Repository.objects.filter(project=project).update(deleted=clock.now())
+
+
+FIRST: dict[str, Callable[[worlds.Ids], None]] = {"DELETE /projects/{project_name_or_id}": _empty}
+"""What must have happened for a route to succeed."""
+
+
+@pytest.mark.parametrize("route", TABLE, ids=[route.key for route in TABLE])
+def test_everybody_hears_what_harbor_says(world: World, counted: Counter[str], route: Route) -> None:
+    wrong, effective = [], 0
+    counted["routes"] += 1
+    for obj in objects_of(route):
+        counted["objects"] += 1
+        for subject in SUBJECTS:
+            if (status := expected(route, subject, obj)) is None:
+                continue
+            with undone():
+                mistakes, did_change = cell(world, route, subject, obj, status)
+            wrong += [f"{subject}, {obj}: {mistake}" for mistake in mistakes]
+            effective += did_change
+            counted["cells"] += 1
+            counted["refused"] += route.is_write and status >= 400
+    assert not wrong, f"{route.key}\n" + "\n".join(wrong)
+    # Else no refusal of it would prove anything.
+    assert effective or not route.is_write, f"{route.key} changes nothing for anybody"
+
+
+def cell(world: World, route: Route, subject: str, obj: str, status: int) -> tuple[list[str], bool]:
+    """What is wrong with one answer, and whether it changed anything."""
+    who = caller(world, route, subject)
+    ids = ids_for(obj, world.places)
+    if route.names[:1] == ["user_id"] and obj != "absent":
+        ids["user_id"] = who.pk if obj == "own" and who else world.people["victor"].pk
+    FIRST.get(route.key, lambda _: None)(ids)
+    path, body = route.at(ids)
+    before = worlds.written()
+    answer = ask(who, route.method, path, body)
+    touched = worlds.written_since(before)
+    wrong = [] if answer.status_code == status else [f"{answer.status_code} in place of {status}: {answer.content!r}"]
+    if touched and answer.status_code >= 400:
+        wrong.append(f"{answer.status_code}, but written to were {touched}")
+    wrong += [f"tells {word!r}" for word in told(world, route, subject, obj) if word in answer.content.decode()]
+    return wrong, bool(touched)
+
+
+def told(world: World, route: Route, subject: str, obj: str) -> set[str]:
+    """What nobody, what strangers to the other project, and what the guest of some tags must not read in any answer."""
+    words = set(world.secrets)
+    if subject != "system admin" and not (route.kind.endswith("S") and may(route, subject, obj)):
+        words.add(CANARY)
+    if subject == "guest of some tags":
+        words.add(HIDDEN)
+    return words
