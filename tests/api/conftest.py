@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
 
+from tests.api import world as worlds
 from tests.factories import PASSWORD
 
 Call = Callable[..., Any]
@@ -28,3 +29,10 @@ def call(db: None) -> Call:
         return getattr(client, method)(f"/api/v2.0{path}", headers=headers, **options)
 
     return caller
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[worlds.World]:
+    """Made once for all tests of a module; each of them is undone by itself."""
+    with django_db_blocker.unblock(), worlds.undone():
+        yield worlds.build()

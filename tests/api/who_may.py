@@ -30,7 +30,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.api.world import ABSENT, Ids
+from rbac.models import Robot, User
+from tests.api.world import ABSENT, Ids, World
 from tests.contracts.test_contract import CHANGES
 from tests.rbac.harbor import GRANTED, ROBOTS
 from tests.rows import PASSWORD
@@ -328,6 +329,15 @@ def may(route: Route, subject: str, obj: str) -> bool:
     if kind.endswith("S") or obj == "global":
         return subject == "robot"
     return all(_has(subject, *pair, _place(obj)) for pair in route.pairs)
+
+
+def caller(world: World, route: Route, subject: str) -> User | Robot | None:
+    """Who calls; None when nobody signed in."""
+    if subject.startswith("robot"):
+        permissions = robot_permissions(route, is_with=subject == "robot")
+        return Robot(pk=world.robot.pk, name="robot$tester", level="system", permissions=permissions)
+    name = SUBJECTS[subject]
+    return world.people[name] if name else None
 
 
 def robot_permissions(route: Route, *, is_with: bool) -> list[dict[str, Any]]:

@@ -5,12 +5,15 @@ Names and ids are by what Harbor's paths call them, so that any operation can be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from django.db import connection
+from django.db import connection, transaction
+from rest_framework.test import APIClient
 
+from core import configuration
 from projects import labels
 from projects.models import Project, Quota
 from rbac.models import Robot, User
@@ -19,6 +22,7 @@ from tests import rows
 
 Ids = dict[str, object]
 
+API = "/api/v2.0"
 CANARY = "canary"
 """In texts that only those may read who may read the strangers' project; no request holds it."""
 HIDDEN = "hushed"
@@ -26,8 +30,8 @@ HIDDEN = "hushed"
 
 # Ids and names that nothing has.
 ABSENT: Ids = {
-    **{name: 2_000_000_000 for name in ("id", "mid", "user_id", "group_id", "robot_id", "label_id", "free_label_id")},
-    **{name: 2_000_000_000 for name in ("project_id", "immutable_rule_id")},
+    **dict.fromkeys(("id", "mid", "user_id", "group_id", "robot_id", "label_id", "free_label_id"), 2_000_000_000),
+    **dict.fromkeys(("project_id", "immutable_rule_id"), 2_000_000_000),
     "project_name": "nowhere",
     "project_name_or_id": "nowhere",
     "repository_name": "nothing",
@@ -91,6 +95,23 @@ def build() -> World:
         hidden=_hide(team),
         secrets=_secrets(),
     )
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Whatever happens in here has not happened afterwards."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    configuration.forget()
+
+
+def ask(who: User | Robot | None, method: str, path: str, body: Any = None) -> Any:
+    """One request, signed in: how somebody signs in is not asked here."""
+    client = APIClient(raise_request_exception=False)
+    if who is not None:
+        client.force_authenticate(cast(User, who))
+    return getattr(client, method.lower())(f"{API}{path}", body, format="json")
 
 
 def written() -> dict[str, int]:
