@@ -87,6 +87,7 @@ def poison(world: World) -> dict[str, Any]:
         **dict.fromkeys(("role", "role_id", "current_user_role_id"), 1),
         **dict.fromkeys(("level", "kind", "scope", "entity_type"), "system"),
         **dict.fromkeys(("project_name", "namespace", "short_name"), "vault"),
+        "ldap_group_dn": "cn=mallory,dc=example,dc=com",
         "hard": {"storage": 1 << 40},
         "metadata": {"public": "true"},
         "permissions": [{"kind": "system", "namespace": "/", "access": [{"resource": "user", "action": "create"}]}],
