@@ -22,11 +22,12 @@ class Configurations(Resource):
         return Response({key: {"value": value, "editable": True} for key, value in configuration.shown().items()})
 
     def update(self, request: Request) -> Response:
-        if not isinstance(request.data, dict):
+        document = self.document()
+        if not isinstance(document, dict):
             raise errors.Unprocessable("configurations in body must be an object")
         # As in Harbor, null means absent and unknown items are ignored.
         given: dict[str, Any] = {
-            key: value for key, value in request.data.items() if key in configuration.ITEMS and value is not None
+            key: value for key, value in document.items() if key in configuration.ITEMS and value is not None
         }
         configuration.change(actor=cast(Any, request.user).name, **given)
         return self.done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -12,13 +13,13 @@ from core import errors
 
 
 class JsonBody(JSONParser):
-    """A JSON document without null bytes, lone surrogates and numbers that are none."""
+    """A JSON document without null bytes, lone surrogates, numbers that are none, and keys that are there twice."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         try:
-            document = json.loads(stream.read().decode(), parse_constant=_no_number)
+            document = json.loads(stream.read().decode(), parse_constant=_no_number, object_pairs_hook=_once)
             # Written out again: fails for what is too deep, and shows null bytes and surrogates wherever they are.
             text = json.dumps(document, ensure_ascii=False)
             text.encode()
@@ -27,6 +28,16 @@ class JsonBody(JSONParser):
         if "\\u0000" in text.replace("\\\\", ""):
             raise errors.BadRequest("The body holds a null byte")
         return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are there once: which of two values counts is another one for every reader."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        key = next(key for key, count in counts.items() if count > 1)
+        raise errors.BadRequest(f"The body says {key[:40]!r} twice")
+    return made
 
 
 def _no_number(text: str) -> NoReturn:

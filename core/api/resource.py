@@ -62,11 +62,17 @@ class Resource(GenericViewSet[Any]):
         return Response(status=200)
 
     def body(self, form: type[Form]) -> dict[str, Any]:
-        """What the request's body says; 422 when it has the wrong form."""
-        filled = form(data=self.request.data)
+        """What the request's body says; 422 when there is none, or when it has the wrong form."""
+        filled = form(data=self.document())
         filled.is_valid(raise_exception=True)
         values: dict[str, Any] = filled.validated_data
         return values
+
+    def document(self) -> Any:
+        """The request's body as it is; 422 when there is none, for what is missing must not pass for empty."""
+        if self.request.stream is None:
+            raise errors.Unprocessable("body in body is required")
+        return self.request.data
 
     def asked(self, name: str, default: bool = False) -> bool:
         """A boolean of the query."""

@@ -11,6 +11,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
 from core import clock
 from projects.models import Project, Repository
+from rbac.permissions import EVERYBODY, SIGNED_IN
+from rbac.roles import GRANTS, SYSTEM
 from tests.api import world as worlds
 from tests.api.who_may import SUBJECTS, TABLE, Route, caller, expected, ids_for, may, objects_of
 from tests.api.world import API, CANARY, HIDDEN, World, ask, undone
@@ -18,18 +20,23 @@ from tests.api.world import API, CANARY, HIDDEN, World, ask, undone
 pytestmark = pytest.mark.django_db
 
 
-def routed() -> set[tuple[str, str]]:
-    """Method and route of every operation under /api/v2.0, as the project's own URLconf has them."""
+def views() -> list[tuple[str, Any]]:
+    """Route and view of everything under /api/v2.0, as the project's own URLconf has it."""
 
-    def walk(patterns: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    def walk(patterns: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         for pattern in patterns:
             route = prefix + str(pattern.pattern)
             if isinstance(pattern, URLResolver):
                 yield from walk(pattern.url_patterns, route)
             elif isinstance(pattern, URLPattern) and route.startswith("api/v2.0/"):
-                yield from ((method, route) for method in _methods(pattern.callback))
+                yield route, pattern.callback
 
-    return set(walk(get_resolver().url_patterns, ""))
+    return [*walk(get_resolver().url_patterns, "")]
+
+
+def routed() -> set[tuple[str, str]]:
+    """Method and route of every operation."""
+    return {(method, route) for route, view in views() for method in _methods(view)}
 
 
 def _methods(view: Any) -> list[str]:
@@ -45,6 +52,11 @@ def route_of(route: Route) -> tuple[str, str]:
     """Where the URLconf leads a line of the table."""
     path, _ = route.at(defaultdict(lambda: 7))
     return route.method, resolve(f"{API}{path.partition('?')[0]}").route
+
+
+@pytest.mark.parametrize(("path", "view"), views(), ids=[path for path, _ in views()])
+def test_every_view_names_what_it_guards(path: str, view: Any) -> None:
+    assert getattr(view.cls, "resource", None) in {EVERYBODY, SIGNED_IN, *GRANTS, *SYSTEM}
 
 
 def test_every_route_has_a_line() -> None:

@@ -136,7 +136,8 @@ def test_strange_bodies_change_nothing(story: Story, content: bytes) -> None:
 
 
 def test_without_a_body_nothing_is_changed(story: Story) -> None:
-    assert Api(story.admin).send("PUT", "/configurations").status_code == 200
+    answer = Api(story.admin).send("PUT", "/configurations")
+    assert (answer.status_code, message(answer)) == (422, "body in body is required")
     assert not Setting.objects.exists()
 
 
