@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
+from tests import rows
 from tests.api import world as worlds
 from tests.api.who_may import TABLE, Route, ids_for
 from tests.api.world import API, World, ask, undone
@@ -206,6 +207,22 @@ def test_lists_refuse_queries_that_mean_nothing(world: World) -> None:
                 mistakes.append(f"{address}: {mistake}")
     assert not mistakes, "\n".join(mistakes)
     assert tried >= 19
+
+
+def test_a_name_that_is_an_id_opens_nothing(world: World) -> None:
+    """Mallory calls a project of hers as the strangers' project is numbered."""
+    mallory, number = world.people["mallory"], str(world.foreign.pk)
+    rows.make_project(number, mallory)
+    for route in TABLE:
+        if route.names[:1] == ["project_name_or_id"]:
+            path, body = route.at({**ids_of(world), **world.places["foreign"], "project_name_or_id": number})
+            with undone():
+                assert ask(mallory, route.method, path, body).status_code == 403, route.key
+        elif route.names[:1] == ["project_name"] and route.method == "GET":
+            path, _ = route.at({**world.places["foreign"], "project_name": number})
+            answer = ask(mallory, route.method, path)
+            # Of her own project, where nothing of theirs is.
+            assert (answer.status_code, answer.content) == (200, b"[]") or answer.status_code == 404, route.key
 
 
 # --- browsers -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db.models import Q
@@ -82,6 +83,23 @@ def test_a_guest_of_some_tags_cannot_tell_the_others_from_none(world: World, rou
 
 
 # --- what somebody may not know of has no effect on anything that he sees ------------------------------------------
+_APP = "/projects/team/repositories/app/artifacts"
+EXPLAIN = "/projects/team/access/explain"
+QUERIES = (
+    *(f"{_APP}?q=tags={tags}" for tags in ("unseen", "~u", "{unseen v1}", "[a~z]", "*", "nil")),
+    *(f"{_APP}?q=type={kind}" for kind in ("IMAGE", "~a")),
+    f"{_APP}?with_label=true&with_accessory=true&page_size=1",
+    *(f"{_APP}?sort={key}" for key in ("size", "-size", "id", "digest", "push_time", "pull_time")),
+    f"{_APP}/v1/tags?q=name=~e",
+    "/projects/team/repositories?q=name=~con",
+    "/repositories?q=name=team/concealed",
+    *(f"/repositories?sort={key}" for key in ("name", "-name", "-update_time", "pull_count")),
+    "/projects?sort=-update_time&with_detail=true",
+    "/projects?q=name={team vault}",
+    "/auditlog-exts?q=resource=~u",
+    f"{EXPLAIN}?subject=tess&action=pull&reference=concealed:v1",
+)
+"""What a list is asked, by who looks for more than it shows."""
 # Their answers tell the time.
 _CLOCKS = {"GET /systeminfo", "GET /health"}
 READS = [route for route in TABLE if route.method == "GET" and route.key not in _CLOCKS]
@@ -96,7 +114,8 @@ def everything(world: World, who: User | Robot | None) -> dict[str, Any]:
         mark = "&" if "?" in path else "?"
         for query in ("", f"{mark}page_size=2", f"{mark}page=2&page_size=1"):
             seen[path + query] = heard(ask(who, "GET", path + query))
-    return seen
+    hidden = f"{_APP}?q=digest={world.hidden['reference']}"
+    return seen | {path: heard(ask(who, "GET", path)) for path in (*QUERIES, hidden)}
 
 
 def remove(world: World) -> None:
@@ -155,4 +174,29 @@ def test_the_tags_that_a_guest_does_not_have_change_no_answer(world: World) -> N
         after, less = everything(world, tess), everything(world, alice)
     assert [path for path, answer in before.items() if after[path] != answer] == []
     seen = {path for path, answer in known.items() if less[path] != answer}
-    assert {"/repositories", "/projects/team", "/projects/team/repositories/app/artifacts"} <= seen
+    assert {"/repositories", "/projects/team", _APP, f"{_APP}?q=tags=~u", f"{_APP}?sort=-size"} <= seen
+
+
+@pytest.mark.parametrize("others", ["robot$vault+vault-bot", "robot$system-bot"])
+def test_an_explanation_knows_no_robots_of_others(world: World, others: str) -> None:
+    answers = [
+        heard(ask(world.people["alice"], "GET", f"{EXPLAIN}?subject={quote(name)}&action=pull"), name)
+        for name in (others, "robot$vault+nothing")
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_who_makes_a_robot_does_not_learn_which_projects_there_are(world: World) -> None:
+    maker = Robot(
+        pk=world.robot.pk,
+        name="robot$tester",
+        level="system",
+        permissions=[{"kind": "system", "namespace": "/", "access": [{"resource": "robot", "action": "create"}]}],
+    )
+    answers = []
+    for name in ("vault", "nowhere"):
+        given = [{"kind": "project", "namespace": name, "access": [{"resource": "repository", "action": "pull"}]}]
+        body = {"name": "spy", "level": "system", "duration": 1, "permissions": given}
+        answers.append(heard(ask(maker, "POST", "/robots", body), name))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 403

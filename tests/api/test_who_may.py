@@ -159,3 +159,19 @@ def test_head_opens_nothing_that_get_does_not(world: World, route: Route) -> Non
             who = caller(world, route, subject)
             got, head = ask(who, "GET", path), ask(who, "HEAD", path)
             assert (head.status_code, head.content) == (got.status_code, b""), (subject, obj)
+
+
+@pytest.mark.parametrize(
+    "route", [each for each in TABLE if "project_name_or_id" in each.names], ids=lambda route: route.key
+)
+def test_a_projects_number_opens_nothing_that_its_name_does_not(world: World, route: Route) -> None:
+    for obj in ("own", "foreign", "absent"):
+        ids = ids_for(obj, world.places)
+        path, body = route.at({**ids, "project_name_or_id": ids["project_id"]})
+        for subject in SUBJECTS:
+            if (status := expected(route, subject, obj)) is not None:
+                with undone():
+                    if route.key in FIRST:
+                        FIRST[route.key](ids)
+                    answer = ask(caller(world, route, subject), route.method, path, body)
+                assert answer.status_code == status, (subject, obj, answer.content)
