@@ -394,7 +394,7 @@ def _grantable(route: Route) -> bool:
 def _filled(value: Any, ids: Mapping[str, object]) -> Any:
     """A value with every `{name}` in it replaced; one that is nothing but a name becomes what the name stands for."""
     if isinstance(value, dict):
-        return {key: _filled(each, ids) for key, each in value.items()}
+        return {_filled(key, ids): _filled(each, ids) for key, each in value.items()}
     if isinstance(value, list):
         return [_filled(each, ids) for each in value]
     if not isinstance(value, str):

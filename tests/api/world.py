@@ -128,7 +128,7 @@ def written_since(before: Mapping[str, int]) -> list[str]:
 
 def _place(name: str, owner: User, *, mark: str = "", **facts: Any) -> tuple[Project, Ids]:
     """A project with one of everything that can be in one. All names in it are its own."""
-    project = rows.make_project(name, owner, metadata={"severity": "high"}, **facts)
+    project = rows.make_project(name, owner, metadata={"severity": "high", "prevent_vul": "false"}, **facts)
     # The team's tags are those that its guest of some tags sees.
     own_name, tag = ("app", "v1") if name == "team" else (f"{name}-app", f"{name}-tag")
     repository = rows.make_repository(project, own_name, description=mark)
@@ -153,7 +153,7 @@ def _place(name: str, owner: User, *, mark: str = "", **facts: Any) -> tuple[Pro
         "level": "project",
         "mid": member.pk,
         "id": Quota.objects.get(project=project).pk,
-        "meta_name": "severity",
+        "meta_name": "prevent_vul",
     }
 
 
