@@ -82,7 +82,7 @@ class Labels(Resource):
             return self._place
         return self._label.project
 
-    @operation("List global labels or a project's", lists=answers.Label, query=_WHOSE, refuses=(401, 403))
+    @operation("List global labels or a project's", lists=answers.Label, query=_WHOSE, refuses=(401, 403, 404))
     def list(self, request: Request) -> Response:
         scope, actor = request.query_params.get("scope", ""), actor_of(request)
         if scope not in Scope.values:
