@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Required
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery, Value, prefetch_related_objects
@@ -155,7 +154,7 @@ class Artifacts(ArtifactLists):
     verbs = {"copy": "create"}
 
     def place(self) -> Repository:
-        return self._repository
+        return self.get_repository()
 
     @operation("List a repository's artifacts", lists=answers.Artifact, query=_WITH)
     def list(self, request: Request, **_: Any) -> Response:
@@ -179,10 +178,6 @@ class Artifacts(ArtifactLists):
         source = copies_api.find_source(where, reference, self.actor)
         copies.copy(source=source, repository=repositories.ensure(project=project, name=name), actor=self.actor)
         return self.created(reference)
-
-    @cached_property
-    def _repository(self) -> Repository:
-        return self.get_repository()
 
 
 class ProjectArtifacts(ArtifactLists):

@@ -147,7 +147,7 @@ def test_what_strangers_have_changes_no_answer(world: World, name: str) -> None:
         everywhere = next(route for route in TABLE if route.kind == "S")
         lists = robot_permissions(everywhere, is_with=False)
         in_team = [entry for entry in lists if entry["namespace"] == "team"]
-        who = Robot(pk=world.robot.pk, name="robot$tester", level="system", permissions=in_team)
+        who = Robot(pk=world.robot.pk, kept_name="robot$tester", level="system", permissions=in_team)
     before = everything(world, who)
     with undone():
         remove(world)
@@ -189,7 +189,7 @@ def test_an_explanation_knows_no_robots_of_others(world: World, others: str) -> 
 def test_who_makes_a_robot_does_not_learn_which_projects_there_are(world: World) -> None:
     maker = Robot(
         pk=world.robot.pk,
-        name="robot$tester",
+        kept_name="robot$tester",
         level="system",
         permissions=[{"kind": "system", "namespace": "/", "access": [{"resource": "robot", "action": "create"}]}],
     )

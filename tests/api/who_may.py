@@ -65,6 +65,7 @@ PUT    /users/{user_id}                                                      sel
 DELETE /users/{user_id}                                                      S user:delete           200
 PUT    /users/{user_id}/password                                             self S user:update      200
 PUT    /users/{user_id}/sysadmin                                             S user:update           200
+PUT    /users/{user_id}/cli_secret                                           self S user:update      412
 
 GET    /projects                                                             anyone                  200
 POST   /projects                                                             people S project:create 201
@@ -75,6 +76,19 @@ DELETE /projects/{project_name_or_id}                                        P p
 GET    /projects/{project_name_or_id}/_deletable                             P project:delete        200
 GET    /projects/{project_name_or_id}/summary                                P project:read          200
 GET    /projects/{project_name_or_id}/access/explain?subject=bob&action=pull P member:update         200
+GET    /projects/{project_name_or_id}/artifacts                              P artifact:list         200
+GET    /projects/{project_name_or_id}/metadatas/                             P metadata:list         200
+POST   /projects/{project_name_or_id}/metadatas/                             P metadata:create       200
+GET    /projects/{project_name_or_id}/metadatas/{meta_name}                  P metadata:read         200
+PUT    /projects/{project_name_or_id}/metadatas/{meta_name}                  P metadata:update       200
+DELETE /projects/{project_name_or_id}/metadatas/{meta_name}                  P metadata:delete       200
+GET    /projects/{project_name_or_id}/scanner                                P scanner:read          200
+PUT    /projects/{project_name_or_id}/scanner                                P scanner:create        404
+GET    /projects/{project_name_or_id}/scanner/candidates                     P scanner:create        200
+GET    /projects/{project_name_or_id}/immutabletagrules                      P immutable-tag:list    200
+POST   /projects/{project_name_or_id}/immutabletagrules                      P immutable-tag:create  201
+PUT    /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}  P immutable-tag:update  200
+DELETE /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}  P immutable-tag:delete  200
 GET    /projects/{project_name_or_id}/members                                P member:list           200
 POST   /projects/{project_name_or_id}/members                                P member:create         201
 GET    /projects/{project_name_or_id}/members/{mid}                          P member:read           200
@@ -110,24 +124,36 @@ PUT    /robots/{robot_id}                                                    SP 
 PATCH  /robots/{robot_id}                                                    SP robot:update         200
 DELETE /robots/{robot_id}                                                    SP robot:delete         200
 
+GET    /robots/{robot_id}/secrets                                            SP robot:update         200
+DELETE /robots/{robot_id}/secrets/{secret_id}                                SP robot:update         200
+
+GET    /search?q=a                                                           anyone                  200
+GET    /icons/{digest}                                                       anyone                  404
+GET    /openapi.json                                                         anyone                  200
+
 GET    /repositories                                                         anyone                  200
 GET    /projects/{project_name}/repositories                                 P repository:list       200
 GET    REPOSITORY                                                            P repository:read       200
 PUT    REPOSITORY                                                            P repository:update     200
 DELETE REPOSITORY                                                            P repository:delete     200
 GET    REPOSITORY/artifacts                                                  P artifact:list         200
+POST   COPY P artifact:create + repository:push + artifact:read + repository:pull                        201
 GET    ARTIFACT                                                              P artifact:read         200
 DELETE ARTIFACT                                                              P artifact:delete       200
 GET    ARTIFACT/tags                                                         P tag:list              200
 POST   ARTIFACT/tags                                                         P tag:create            201
 DELETE ARTIFACT/tags/{tag_name}                                              P tag:delete            200
 GET    ARTIFACT/accessories                                                  P accessory:list        200
+GET    ARTIFACT/additions/vulnerabilities                                    P artifact-addition:read 200
+GET    ARTIFACT/additions/values.yaml                                        P artifact-addition:read 400
 POST   ARTIFACT/labels                                                       P artifact-label:create 200
 DELETE ARTIFACT/labels/{label_id}                                            P artifact-label:delete 200
 """
 _SHORT = {
     "REPOSITORY": "/projects/{project_name}/repositories/{repository_name}",
     "ARTIFACT": "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}",
+    "COPY": "/projects/{project_name}/repositories/{repository_name}/artifacts"
+    "?from={project_name}/{repository_name}@{reference}",
 }
 
 _PROJECT_ROBOTS = {
@@ -150,8 +176,14 @@ BODIES: dict[str, Any] = {
     },
     "PUT /users/{user_id}/password": {"old_password": PASSWORD, "new_password": "Str0ng-enough"},
     "POST ARTIFACT/labels": {"id": "{free_label_id}"},
+    "PUT /projects/{project_name_or_id}/metadatas/{meta_name}": {"{meta_name}": "true"},
 }
 """The bodies that name what they are about; the others are those of the contract's test."""
+
+ONTO_ITSELF = "POST COPY"
+"""A copy onto itself, for which nobody needs the bytes: it changes nothing. Harbor would be content with the rights to
+create artifacts here and to read them there; a copy brings in what a push does and takes out what a pull does.
+"""
 
 EXCEPTIONS: dict[tuple[str, str, str], int] = {
     # (route, subject or *, object or *) → status
@@ -335,7 +367,7 @@ def caller(world: World, route: Route, subject: str) -> User | Robot | None:
     """Who calls; None when nobody signed in."""
     if subject.startswith("robot"):
         permissions = robot_permissions(route, is_with=subject == "robot")
-        return Robot(pk=world.robot.pk, name="robot$tester", level="system", permissions=permissions)
+        return Robot(pk=world.robot.pk, kept_name="robot$tester", level="system", permissions=permissions)
     name = SUBJECTS[subject]
     return world.people[name] if name else None
 

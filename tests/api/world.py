@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from core import configuration
-from projects import labels
+from projects import immutable_rules, labels
 from projects.models import Project, Quota
 from rbac.models import Robot, User
 from rbac.roles import Role
@@ -31,13 +31,14 @@ HIDDEN = "hushed"
 # Ids and names that nothing has.
 ABSENT: Ids = {
     **dict.fromkeys(("id", "mid", "user_id", "group_id", "robot_id", "label_id", "free_label_id"), 2_000_000_000),
-    **dict.fromkeys(("project_id", "immutable_rule_id"), 2_000_000_000),
+    **dict.fromkeys(("project_id", "immutable_rule_id", "secret_id"), 2_000_000_000),
     "project_name": "nowhere",
     "project_name_or_id": "nowhere",
     "repository_name": "nothing",
     "reference": "sha256:" + "0" * 64,
     "tag_name": "none",
     "meta_name": "auto_scan",
+    "digest": "sha256:" + "0" * 64,
 }
 
 
@@ -89,6 +90,7 @@ def build() -> World:
                 "robot_id": robot.pk,
                 "robot_name": "system-bot",
                 "robot_permissions": robot.permissions,
+                "secret_id": robot.secrets.get().pk,
                 "level": "system",
             },
         },
@@ -138,6 +140,9 @@ def _place(name: str, owner: User, *, mark: str = "", **facts: Any) -> tuple[Pro
     labels.put_on(artifact=artifact, label_id=worn.pk, actor=owner)
     robot = rows.make_robot(project, ["repository:pull"], f"{name}-bot", description=mark)
     member = rows.add_member(project, rows.make_user(f"{name}-member"), Role.GUEST)
+    rule = immutable_rules.create(
+        project=project, selectors=_every_tag_of(own_name), disabled=False, priority=0, actor=owner
+    )
     return project, {
         "project_name": name,
         "project_name_or_id": name,
@@ -150,11 +155,21 @@ def _place(name: str, owner: User, *, mark: str = "", **facts: Any) -> tuple[Pro
         "robot_id": robot.pk,
         "robot_name": robot.short_name,
         "robot_permissions": robot.permissions,
+        "secret_id": robot.secrets.get().pk,
         "level": "project",
         "mid": member.pk,
         "id": Quota.objects.get(project=project).pk,
         "meta_name": "prevent_vul",
+        "immutable_rule_id": rule.pk,
+        "digest": artifact.digest,
     }
+
+
+def _every_tag_of(name: str) -> immutable_rules.Selectors:
+    return immutable_rules.checked(
+        tags=[{"kind": "doublestar", "decoration": "matches", "pattern": "**"}],
+        scope={"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": name}]},
+    )
 
 
 def _hide(team: Project) -> Ids:
