@@ -58,5 +58,5 @@ class Metadata(InProject):
 
     def _said(self) -> dict[str, str]:
         """The body: keys and values; 422 when it is anything else."""
-        said: dict[str, str] = serializers.DictField(child=Text()).run_validation(self.request.data)
+        said: dict[str, str] = serializers.DictField(child=Text()).run_validation(self.document())
         return said

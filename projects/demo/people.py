@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import make_password
 from projects.demo.size import Size
 from projects.models import Label, Member, Project, Quota
 from rbac.models import Group, Robot, User
+from rbac.models.robot import KEPT_PREFIX
 from rbac.roles import Role
 
 _COLORS = ("#0065ab", "#48960c", "#c92100", "#9b56bb")
@@ -60,15 +61,19 @@ def _robots(size: Size, projects: list[Project]) -> Iterator[Robot]:
     access = [{"resource": "repository", "action": action} for action in ("pull", "push")]
     for number in range(size.crowd):
         everywhere = [{"kind": "project", "namespace": "*", "access": access}]
-        yield Robot(name=f"robot$ci-{number}", short_name=f"ci-{number}", level="system", permissions=everywhere)
+        name = f"ci-{number}"
+        yield Robot(kept_name=KEPT_PREFIX + name, short_name=name, level="system", permissions=everywhere)
     for number, project in enumerate(projects):
         here = [{"kind": "project", "namespace": project.name, "access": access}]
         for count in range(size.in_project(number)):
             name = f"ci-{count}"
             yield Robot(
-                name=f"robot${project.name}+{name}", short_name=name, level="project", project_id=project.pk,
+                kept_name=f"{KEPT_PREFIX}{project.name}+{name}",
+                short_name=name,
+                level="project",
+                project_id=project.pk,
                 permissions=here,
-            )  # fmt: skip
+            )
 
 
 def _labels(size: Size, projects: list[Project]) -> Iterator[Label]:

@@ -87,8 +87,8 @@ PUT    /projects/{project_name_or_id}/scanner                                P s
 GET    /projects/{project_name_or_id}/scanner/candidates                     P scanner:create        200
 GET    /projects/{project_name_or_id}/immutabletagrules                      P immutable-tag:list    200
 POST   /projects/{project_name_or_id}/immutabletagrules                      P immutable-tag:create  201
-PUT    /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}  P immutable-tag:update  200
-DELETE /projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}  P immutable-tag:delete  200
+PUT    RULE                                                                  P immutable-tag:update  200
+DELETE RULE                                                                  P immutable-tag:delete  200
 GET    /projects/{project_name_or_id}/members                                P member:list           200
 POST   /projects/{project_name_or_id}/members                                P member:create         201
 GET    /projects/{project_name_or_id}/members/{mid}                          P member:read           200
@@ -152,6 +152,7 @@ DELETE ARTIFACT/labels/{label_id}                                            P a
 _SHORT = {
     "REPOSITORY": "/projects/{project_name}/repositories/{repository_name}",
     "ARTIFACT": "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}",
+    "RULE": "/projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
     "COPY": "/projects/{project_name}/repositories/{repository_name}/artifacts"
     "?from={project_name}/{repository_name}@{reference}",
 }
