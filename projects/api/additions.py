@@ -23,6 +23,7 @@ NAMES = ("build_history", "values.yaml", "readme.md", "dependencies", "sbom", "l
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 MARKDOWN = "text/markdown; charset=utf-8"
+SBOM = "application/vnd.goharbor.harbor.sbom.v1"
 _CHART_LAYERS = ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", "application/tar+gzip")
 
 
@@ -64,7 +65,9 @@ class Additions(InProject):
     verbs = {"vulnerabilities": "read"}
     honours_tag_scope = True
 
-    @operation("Read what an artifact tells besides", gives=str, media_types=(JSON, TEXT, MARKDOWN), refuses=(422,))
+    @operation(
+        "Read what an artifact tells besides", gives=Any, media_types=(JSON, TEXT, MARKDOWN, SBOM), refuses=(422,)
+    )
     def retrieve(self, request: Request, addition: str, **_: Any) -> HttpResponse:
         if addition not in NAMES:
             raise errors.Unprocessable(f"addition in path should be one of {list(NAMES)}")
@@ -74,7 +77,7 @@ class Additions(InProject):
             raise errors.BadRequest(f"addition {addition} isn't supported for {artifact.kind}")
         return HttpResponse(found.read(contents.manifest_of(artifact)), content_type=found.content_type)
 
-    @operation("Read an artifact's vulnerability reports", gives=object)
+    @operation("Read an artifact's vulnerability reports", gives=dict[str, Any])
     def vulnerabilities(self, request: Request, **_: Any) -> HttpResponse:
         """Reports by their media type: none, while there is no scanner."""
         self.get_artifact()
@@ -133,5 +136,5 @@ register(
     Addition("license", TEXT, _is(Kind.CNAI), _model_document(model_packs.LICENSE)),
     Addition("files", JSON, _is(Kind.CNAI), lambda manifest: _json(model_packs.files(manifest))),
     # Harbor links it from the artifact that it belongs to, once that was scanned.
-    Addition("sbom", "application/vnd.goharbor.harbor.sbom.v1", _is(Kind.SBOM), _sbom, is_linked=False),
+    Addition("sbom", SBOM, _is(Kind.SBOM), _sbom, is_linked=False),
 )

@@ -130,6 +130,11 @@ class Part(TypedDict, total=False):
     urls: list[str]
 
 
+class AdditionLink(TypedDict, total=False):
+    href: Required[str]
+    absolute: Required[bool]
+
+
 class Artifact(TypedDict, total=False):
     id: Required[int]
     type: Required[str]
@@ -146,6 +151,8 @@ class Artifact(TypedDict, total=False):
     extra_attrs: object
     annotations: dict[str, str]
     references: list[Part]
+    addition_links: dict[str, AdditionLink]
+    icon: str
     tags: Required[list[Tag] | None]
     accessories: Required[list[Accessory] | None]
     labels: Required[list[Label] | None]
@@ -280,10 +287,10 @@ class ImmutableRule(TypedDict, total=False):
 class FoundRepository(TypedDict, total=False):
     project_id: Required[int]
     project_name: Required[str]
-    project_public: Required[bool]
+    project_public: bool
     repository_name: Required[str]
-    pull_count: Required[int]
-    artifact_count: Required[int]
+    pull_count: int
+    artifact_count: int
 
 
 class Found(TypedDict, total=False):
@@ -291,4 +298,5 @@ class Found(TypedDict, total=False):
     repository: Required[list[FoundRepository]]
 
 
+# Not a class: a dash is in no name of Python's.
 Icon = TypedDict("Icon", {"content-type": Required[str], "content": Required[str]}, total=False)

@@ -169,7 +169,7 @@ class Artifacts(ArtifactLists):
         artifacts.delete(artifact=self.get_artifact(), actor=self.actor)
         return self.done()
 
-    @operation("Copy an artifact here", status=201, query={"from": Required[str]}, refuses=(409, 412))
+    @operation("Copy an artifact here", status=201, query={"from": Required[str]}, refuses=(405, 409, 412))
     def copy(self, request: Request, **_: Any) -> Response:
         project = self.get_project()
         or_refuse(request, allowed(self.actor, "repository", "push", project))

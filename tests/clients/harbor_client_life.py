@@ -71,6 +71,8 @@ def live(told: dict[str, Any]) -> None:
     done("repositories and artifacts")
     tags(ada, digest)
     done("tags")
+    copies(ada, digest)
+    done("copies")
     labels(ada, project_id)
     done("labels")
     quotas(admin, project_id)
@@ -138,6 +140,12 @@ def tags(ada: Caller, digest: str) -> None:
     assert {tag.name for tag in ada.artifact.list_tags("life", REPOSITORY, digest)} == {"v1", "latest"}
     ada.artifact.delete_tag("life", REPOSITORY, digest, "latest")
     assert {tag.name for tag in ada.artifact.list_tags("life", REPOSITORY, digest)} == {"v1"}
+
+
+def copies(ada: Caller, digest: str) -> None:
+    ada.artifact.copy_artifact("life", "copy", "life/web/shop:v1")
+    assert ada.artifact.get_artifact("life", "copy", "v1").digest == digest
+    ada.repository.delete_repository("life", "copy")
 
 
 def labels(ada: Caller, project_id: int) -> None:

@@ -71,6 +71,8 @@ async def live(told: dict[str, Any]) -> None:
     done("artifacts")
     await tags(alice, digest)
     done("tags")
+    await copies(alice, digest)
+    done("copies")
     await labels(alice, project_id)
     done("labels")
     await quotas(admin, alice, project_id)
@@ -153,6 +155,13 @@ async def tags(alice: HarborAsyncClient, digest: str) -> None:
     assert {tag.name for tag in await alice.get_artifact_tags("life", REPOSITORY, digest)} == {"v1", "v2", "latest"}
     await alice.delete_artifact_tag("life", REPOSITORY, digest, "v2")
     assert {tag.name for tag in await alice.get_artifact_tags("life", REPOSITORY, digest)} == {"v1", "latest"}
+
+
+async def copies(alice: HarborAsyncClient, digest: str) -> None:
+    await alice.copy_artifact("life", "copy", f"life/{REPOSITORY}:v1")
+    found = await alice.get_artifact("life", "copy", "v1")
+    assert found.digest == digest
+    await alice.delete_repository("life", "copy")
 
 
 async def labels(alice: HarborAsyncClient, project_id: int) -> None:

@@ -19,6 +19,7 @@ STEPS = [
     "repositories",
     "artifacts",
     "tags",
+    "copies",
     "labels",
     "quotas",
     "audit logs",

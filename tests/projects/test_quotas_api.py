@@ -92,7 +92,7 @@ def test_another_limit_is_kept_and_told(story: Story, limit: int) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "word"),
     [
-        (None, 400, "hard required in body"),
+        (None, 422, "body in body is required"),
         ({}, 400, "hard required in body"),
         ({"hard": {}}, 400, "hard required in body"),
         ({"hard": None}, 400, "hard required in body"),
