@@ -26,12 +26,23 @@ class Command(BaseCommand):
         except OperationalError as error:
             raise CommandError(f"The database does not answer: {error}") from error
         try:
-            call_command("migrate", interactive=False, verbosity=options["verbosity"])
+            self._migrate(options["verbosity"])
             audit_partitions.make_partitions()
             self._create_admin()
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+    def _migrate(self, verbosity: int) -> None:
+        """All migrations or none.
+
+        Django notes a migration as done after its transaction: killed in between, it could never be run again.
+        """
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                # PostgreSQL alters no table whose rows still wait for a check.
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            call_command("migrate", interactive=False, verbosity=verbosity)
 
     def _create_admin(self) -> None:
         with transaction.atomic():
