@@ -82,7 +82,7 @@ def test_whatever_is_asked_is_answered_as_documented(who: str) -> None:
 def places(populated: Populated) -> dict[str, object]:
     """Values for the parameters of paths, for what exists."""
     ids = populated.ids
-    secret = RobotSecret.objects.filter(robot=ids["robot_id"]).values_list("pk", flat=True).get()
+    secret = RobotSecret.objects.filter(robot=int(str(ids["robot_id"]))).values_list("pk", flat=True).get()
     ours = {"member_id": ids["mid"], "quota_id": ids["id"], "rule_id": ids["immutable_rule_id"], "secret_id": secret}
     return {**ids, **ours}
 
