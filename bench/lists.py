@@ -25,6 +25,8 @@ _ARTIFACTS = "/projects/shop/repositories/web/artifacts"
 LISTS = (
     "/projects",
     "/projects/shop/members",
+    "/projects/shop/artifacts",
+    "/projects/shop/immutabletagrules",
     "/projects/shop/logs",
     "/projects/shop/auditlog-exts",
     "/audit-logs",

@@ -27,6 +27,7 @@ from schemathesis.specs.openapi.checks import (
 
 from core import configuration, redis
 from core.api import openapi
+from rbac.models import RobotSecret
 from tests.contracts.test_contract import Populated
 from tests.rows import PASSWORD
 
@@ -81,7 +82,9 @@ def test_whatever_is_asked_is_answered_as_documented(who: str) -> None:
 def places(populated: Populated) -> dict[str, object]:
     """Values for the parameters of paths, for what exists."""
     ids = populated.ids
-    return {**ids, "member_id": ids["mid"], "quota_id": ids["id"]}
+    secret = RobotSecret.objects.filter(robot=int(str(ids["robot_id"]))).values_list("pk", flat=True).get()
+    ours = {"member_id": ids["mid"], "quota_id": ids["id"], "rule_id": ids["immutable_rule_id"], "secret_id": secret}
+    return {**ids, **ours}
 
 
 def modes(operation: Any) -> list[GenerationMode]:
