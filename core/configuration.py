@@ -256,7 +256,7 @@ def is_storage_limit(value: int) -> bool:
 def host_and_port(address: str) -> tuple[str, int]:
     """The parts of `host:port`; an IPv6 address stands in brackets. ValueError when it is none."""
     parts = urlsplit(f"//{address}")
-    if parts.hostname is None or parts.port is None or parts.netloc != address or "@" in address:
+    if parts.hostname is None or not parts.port or parts.netloc != address or "@" in address:
         raise ValueError(f"{address[:80]!r} is not host:port")
     return parts.hostname, parts.port
 

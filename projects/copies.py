@@ -15,7 +15,7 @@ from django.db.models import Sum
 
 from core import errors, locks, oci
 from core.store import client
-from projects import artifacts, links, manifest_repair, manifest_rows
+from projects import artifacts, contents, links, manifest_repair, manifest_rows
 from projects.artifacts import Attempt
 from projects.models import Accessory, Artifact, Manifest, Reference, Repository, RepositoryBlob, Tag
 from rbac.access import Actor
@@ -111,7 +111,7 @@ def _pieces(source: Artifact, rows: Iterable[Artifact]) -> Iterator[Piece]:
         mine = tags.get(row.pk, [])
         hanging = [tag for tag in mine if row.pk in accessories and oci.is_accessory_tag(tag.name)]
         kept = [tag.name for tag in (mine if row.pk == source.pk else hanging) if tag.deleted is None]
-        manifest = oci.parse_manifest(bytes(row.manifest.content), row.media_type)
+        manifest = contents.manifest_of(row)
         yield Piece(row, manifest, tuple(kept), hanging[0].name if hanging else "")
 
 

@@ -72,6 +72,8 @@ def standings(names: Collection[str], actor: Actor) -> dict[str, Standing]:
 _PROJECT = Columns(Project, "project", without=("metadata", "owner_id", "created", "updated"))
 _QUOTA = Columns(Quota, "quota", without=("project_id", "updated"))
 _REPOSITORY = Columns(Repository, "repository", without=("description", "pull_count", "created", "updated"))
+_PROJECTS_QUOTA = Quota._meta.get_field("project").remote_field
+_REPOSITORYS_PROJECT = Repository._meta.get_field("project")
 _PLACE = Statement(
     "text, text",
     f"""
@@ -81,10 +83,6 @@ _PLACE = Statement(
     WHERE project.name = $1 AND project.deleted IS NULL
     """,  # noqa: S608 - columns of our own
 )
-
-
-_PROJECTS_QUOTA = Quota._meta.get_field("project").remote_field
-_REPOSITORYS_PROJECT = Repository._meta.get_field("project")
 
 
 def place(name: RepositoryName) -> tuple[Project, Repository | None] | None:

@@ -44,7 +44,8 @@ def keep_in_the_audit_log(event: Event) -> None:
     }
     if not configuration.get("skip_audit_log_database"):
         _AUDIT.rows(*record.values())
-    transaction.on_commit(functools.partial(_send_on, record, clock.now()))
+    # Robust: what is acknowledged by then must not be answered with an error.
+    transaction.on_commit(functools.partial(_send_on, record, clock.now()), robust=True)
 
 
 def _send_on(record: dict[str, Any], at: datetime) -> None:

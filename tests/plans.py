@@ -8,11 +8,12 @@ from typing import Any
 from django.db import connection
 
 
-def nodes(sql: str) -> Iterator[dict[str, Any]]:
-    """Every node of the plan by which a captured statement runs."""
+def nodes(sql: str, *arguments: Any) -> Iterator[dict[str, Any]]:
+    """Every node of the plan by which a statement runs: one with arguments, or one that was captured."""
+    # What was captured is written out already, percent signs and all.
+    text = sql if arguments else sql.replace("%", "%%")
     with connection.cursor() as cursor:
-        # What was captured is written out already, percent signs and all.
-        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql.replace("%", "%%"), [])
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", list(arguments))
         open_ones = [cursor.fetchone()[0][0]["Plan"]]
     while open_ones:
         node = open_ones.pop()

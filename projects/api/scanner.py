@@ -35,4 +35,5 @@ class Scanner(InProject):
 
     @operation("List the scanners that a project can choose", gives=list[object])
     def candidates(self, request: Request, **_: Any) -> Response:
+        # A list all the same, whose pages and filters are judged.
         return self.listing(Project.objects.none(), lambda _: {})

@@ -14,7 +14,7 @@ from core.clock import now
 from core.store import files
 from projects import immutable_rules, labels
 from projects.api import icons
-from projects.models import Member, Quota, Reference
+from projects.models import Member, Project, Quota, Reference
 from rbac.roles import Role
 from tests import rows
 from tests.contracts import contract
@@ -235,6 +235,27 @@ def test_every_operation_is_routed() -> None:
     assert not missing
 
 
+def _queries(team: Project) -> dict[str, list[str]]:
+    """Operation → what it is asked with."""
+    return {
+        "GET /robots": ["", f"?q=Level=project,ProjectID={team.pk}"],
+        "GET /labels": ["?scope=g", f"?scope=p&project_id={team.pk}", ""],
+        "GET /users/current/permissions": [f"?scope=/project/{team.pk}&relative=true"],
+        "GET /search": ["?q=t", "?q=pe", ""],
+        "GET /users/search": ["?username=a"],
+        "GET /usergroups/search": ["?groupname=crew"],
+        "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
+        f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false"],
+        f"GET {_PROJECT}/artifacts": [
+            "?with_accessory=true&with_label=true",
+            "?latest_in_repository=true&q=media_type=application/vnd.oci.image.config.v1%252Bjson",
+            "?latest_in_repository=true",
+        ],
+        f"GET {_ARTIFACT}": ["?with_accessory=true"],
+        f"POST {_ARTIFACTS}": ["?from=team/app:v1"],
+    }
+
+
 class Populated:
     """A system with something of everything, so that as many fields as possible are filled."""
 
@@ -287,23 +308,7 @@ class Populated:
         # A project that holds anything cannot be deleted.
         self.others = {f"DELETE {_PROJECT}": {"project_name_or_id": "open"}}
         self.bodies = {f"POST {_ARTIFACT}/labels": {"id": free.pk}}
-        self.queries = {
-            "GET /robots": ["", f"?q=Level=project,ProjectID={team.pk}"],
-            "GET /labels": ["?scope=g", f"?scope=p&project_id={team.pk}", ""],
-            "GET /users/current/permissions": [f"?scope=/project/{team.pk}&relative=true"],
-            "GET /search": ["?q=t", "?q=pe", ""],
-            "GET /users/search": ["?username=a"],
-            "GET /usergroups/search": ["?groupname=crew"],
-            "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
-            f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false"],
-            f"GET {_PROJECT}/artifacts": [
-                "?with_accessory=true&with_label=true",
-                "?latest_in_repository=true&q=media_type=application/vnd.oci.image.config.v1%252Bjson",
-                "?latest_in_repository=true",
-            ],
-            f"GET {_ARTIFACT}": ["?with_accessory=true"],
-            f"POST {_ARTIFACTS}": ["?from=team/app:v1"],
-        }
+        self.queries = _queries(team)
 
     def paths(self, operation: Operation) -> list[str]:
         """The path of an operation on what exists here, with all that it is asked with."""

@@ -118,6 +118,7 @@ def test_null_and_unknown_items_are_ignored(story: Story) -> None:
         ({"audit_log_forward_endpoint": "syslog"}, 400, "must be host:port"),
         ({"audit_log_forward_endpoint": "tcp://syslog:514"}, 400, "must be host:port"),
         ({"audit_log_forward_endpoint": "syslog:0x1"}, 400, "must be host:port"),
+        ({"audit_log_forward_endpoint": "syslog:0"}, 400, "must be host:port"),
         ({"audit_log_forward_endpoint": "syslog:99999"}, 400, "must be host:port"),
         ({"audit_log_forward_endpoint": "me@syslog:514"}, 400, "must be host:port"),
         ({"ldap_search_password": "hunter2"}, 400, "cannot be kept yet"),

@@ -12,7 +12,7 @@ from core.postgres.prepared import Columns, Finder, Insert, Statement
 from projects.models import Project
 from rbac.models import Robot, User
 from registry import manifest_lookup
-from tests import factories
+from tests import factories, plans
 
 ANSWER = Statement("bigint", "SELECT $1 + 1")
 
@@ -125,17 +125,8 @@ def test_a_pull_by_tag_looks_at_one_row_of_each_table_also_without_statistics(te
     with connection.cursor() as cursor:
         # Tables of five rows would be read from end to end, whatever the statement.
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; DISCARD PLANS")
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {manifest_lookup._BY_TAG._execute}", [place.name, "v3"])
-        (plan,) = cursor.fetchone()
-    root = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
-    assert most_rows(root) == 1, json.dumps(root, indent=1)
-
-
-def most_rows(node: dict[str, Any]) -> int:
-    """The most rows that any step of a plan read or threw away."""
-    read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-    rows: list[int] = [read, node.get("Rows Removed by Join Filter", 0), *map(most_rows, node.get("Plans", []))]
-    return max(rows)
+    steps = [*plans.nodes(manifest_lookup._BY_TAG._execute, place.name, "v3")]
+    assert max(map(plans.rows_of, steps)) == 1, json.dumps(steps[0], indent=1)
 
 
 @pytest.mark.django_db
