@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular_sidecar",
     "core",
+    "django_celery_beat",
     "jobservice",
     "rbac",
     "projects",
@@ -164,6 +165,11 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_TIME_LIMIT = 3600
+CELERY_TASK_DEFAULT_QUEUE = "upkeep"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_BEAT_SCHEDULER = "jobservice.beat.Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+DJANGO_CELERY_BEAT_TZ_AWARE = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 2 * 3600}
 
 # --- the stock registry behind us -----------------------------------------------------------------

@@ -1,22 +1,36 @@
-"""The only Celery tasks."""
+"""The only Celery tasks: bells that say that something may be to do. What, the database knows."""
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import Celery, shared_task
+from celery import Celery, Task, shared_task
 from celery.schedules import schedule
 
 from core.celery import app
-from jobservice import periodic
+from jobservice import periodic, runner, schedules
 
 
 @shared_task
 def upkeep(name: str) -> None:
     """Run one registered upkeep, if it is due."""
     periodic.run(name)
+
+
+# Told at once that it was heard: a task whose worker dies is found by its lease. And its time is the job's affair.
+@shared_task(bind=True, acks_late=False, time_limit=30 * 24 * 3600)
+def run_task(self: Task[..., None], id: int) -> None:
+    """Run one task of a job, if it is to be run."""
+    runner.run(id, worker=f"{self.request.hostname}/{os.getpid()}")
+
+
+@shared_task
+def fire(id: int) -> None:
+    """Submit what one schedule says, if it is time."""
+    schedules.fire(id)
 
 
 @app.on_after_finalize.connect

@@ -8,7 +8,7 @@ import structlog
 
 from core import clock, errors
 from jobservice.periodic import every
-from projects import audit_partitions, links, pulls
+from projects import links, pulls
 from projects.models import Project, Reference, RepositoryBlob
 
 log = structlog.get_logger(__name__)
@@ -17,11 +17,6 @@ log = structlog.get_logger(__name__)
 @every(pulls.FOLD_EVERY)
 def fold_pulls() -> None:
     pulls.fold()
-
-
-@every(timedelta(hours=6))
-def make_audit_partitions() -> None:
-    audit_partitions.make_partitions()
 
 
 @every(timedelta(minutes=10))

@@ -1,4 +1,4 @@
-"""What a container of the image becomes: `configure`, `init`, `core`, `worker`, `beat`, `manage …` and so on."""
+"""What a container of the image becomes: `configure`, `init`, `core`, `worker`, `bulk`, `manage …` and so on."""
 
 from __future__ import annotations
 
@@ -51,8 +51,13 @@ def core(settings: Settings) -> None:
 
 
 def worker(settings: Settings) -> None:
-    """Become Celery's worker."""
-    _watching(settings, "TERM", programs.worker(sys.executable))
+    """Become the worker for what somebody waits for."""
+    _watching(settings, "TERM", programs.worker(sys.executable, "worker"))
+
+
+def bulk(settings: Settings) -> None:
+    """Become the worker for what takes long."""
+    _watching(settings, "TERM", programs.worker(sys.executable, "bulk"))
 
 
 def beat(settings: Settings) -> None:
@@ -70,6 +75,7 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "init": init,
     "core": core,
     "worker": worker,
+    "bulk": bulk,
     "beat": beat,
     "manage": manage,
     "rotate-token-key": rotation.rotate,

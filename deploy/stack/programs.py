@@ -14,10 +14,12 @@ from deploy.stack.settings import Settings
 
 # In the order they are started. The first three hold data and are there before the database is migrated.
 STORES = ("postgres", "redis", "registry")
-KINDS = (*STORES, "core", "worker", "beat", "nginx")
-# Of each process of core, and processes of each worker.
+KINDS = (*STORES, "core", "worker", "bulk", "beat", "nginx")
+# Of each process of core.
 THREADS = 16
-WORKER_PROCESSES = 2
+# Kind of worker → Celery's queues that it serves, and its processes: what takes long makes nobody wait who looks at a
+# screen, and no webhook.
+WORKERS = {"worker": ("upkeep,interactive,event", 3), "bulk": ("scheduled,bulk", 2)}
 # How long core may go on answering when it is told to stop.
 GRACE_SECONDS = 60
 # The stock programs start with a clean environment: the registry panics on some variables of the cloud's tools.
@@ -79,7 +81,8 @@ def cores(settings: Settings) -> list[str]:
 
 def background(settings: Settings) -> list[str]:
     """The names of those who work by themselves."""
-    return [*_replicas("worker", settings.worker_replicas), *_replicas("beat", settings.beat_replicas)]
+    workers = [name for kind in WORKERS for name in _replicas(kind, settings.worker_replicas)]
+    return [*workers, *_replicas("beat", settings.beat_replicas)]
 
 
 def names(settings: Settings) -> list[str]:
@@ -139,7 +142,7 @@ def _application(layout: Layout, settings: Settings, code: str) -> list[Program]
         )
         for name in cores(settings)
     ]
-    behind = {name: worker(python, name) if kind(name) == "worker" else beat(python) for name in background(settings)}
+    behind = {name: beat(python) if kind(name) == "beat" else worker(python, name) for name in background(settings)}
     return [
         *application,
         *(Program(name, command, environment, depends_on=changes) for name, command in behind.items()),
@@ -187,7 +190,10 @@ def _connections(settings: Settings) -> int:
     """How many the database must allow: each thread keeps one; some for its own upkeep, for manage.py and people."""
     # Eight more threads ask for the health of the parts.
     core = settings.core_replicas * settings.core_workers * (THREADS + 8)
-    return max(200, core + settings.worker_replicas * WORKER_PROCESSES * 2 + 40)
+    # Each task has a heartbeat beside it, and each worker one.
+    workers = settings.worker_replicas * sum(processes * 2 + 2 for _, processes in WORKERS.values())
+    # Not so close that one more replica would restart the database.
+    return max(300, core + workers + 40)
 
 
 def _replicas(kind: str, count: int) -> list[str]:
@@ -225,13 +231,14 @@ def gunicorn(python: str, bind: str, workers: int, scratch: str) -> list[str]:
     ]
 
 
-def worker(python: str, name: str = "worker") -> list[str]:
-    """How a worker is started. Celery wants a name of its own for each on a machine."""
-    own = ["--hostname", f"{name}@%h", "--concurrency", str(WORKER_PROCESSES), "--loglevel", "INFO"]
+def worker(python: str, name: str) -> list[str]:
+    """How a worker is started, `worker` or `bulk`. Celery wants a name of its own for each on a machine."""
+    queues, processes = WORKERS[kind(name)]
+    own = ["--hostname", f"{name}@%h", "--queues", queues, "--concurrency", str(processes), "--loglevel", "INFO"]
     return [python, "-m", "celery", "-A", "core.celery", "worker", *own]
 
 
 def beat(python: str) -> list[str]:
-    """How a clock is started. It remembers nothing: when an upkeep ran last the database knows."""
-    own = ["--scheduler", "celery.beat.Scheduler", "--pidfile", "", "--loglevel", "INFO"]
+    """How a clock is started. It remembers nothing: when something ran last the database knows."""
+    own = ["--pidfile", "", "--loglevel", "INFO"]
     return [python, "-m", "celery", "-A", "core.celery", "beat", *own]

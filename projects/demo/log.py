@@ -6,10 +6,9 @@ from datetime import date, timedelta
 
 from django.db import connection
 
-from core import clock
-from projects import audit_partitions
+from core import clock, partitions
 from projects.demo.size import Size
-from projects.models import Project
+from projects.models import Project, audit_log
 from rbac.models import User
 
 _ROWS = """
@@ -39,9 +38,9 @@ def months() -> list[date]:
 
 def make_month(size: Size, first: date) -> None:
     """A twelfth of the rows, evenly over one month (until now, in this one)."""
-    audit_partitions.make_partitions(first)
+    audit_log.MONTHS.make_partitions(first)
     now = clock.now()
-    last = min(audit_partitions.next_month(first), now.date() + timedelta(days=1))
+    last = min(partitions.next_month(first), now.date() + timedelta(days=1))
     users = list(User.objects.order_by("pk").values_list("username", flat=True))
     projects = Project.objects.order_by("pk").values_list("name", "pk")
     names, ids = map(list, zip(*projects, strict=True))

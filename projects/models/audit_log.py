@@ -7,8 +7,11 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
+from core.partitions import monthly
 from projects.models.project import Project
 from rbac.access import Actor, allowed
+
+MONTHS = monthly("audit_log", column="op_time")
 
 
 class AuditLogQuerySet(models.QuerySet["AuditLog"]):

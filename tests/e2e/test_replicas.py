@@ -228,7 +228,7 @@ def test_what_an_admin_configures_at_one_core_holds_at_all(replicas: Platform) -
 
 
 def test_of_twenty_bells_two_workers_make_one_run(replicas: Platform) -> None:
-    name = "projects.housekeeping.make_audit_partitions"
+    name = "jobservice.housekeeping.make_partitions"
     before = _handled(replicas), _runs(replicas, name)
     forget = "from jobservice.models import UpkeepRun; UpkeepRun.objects.all().delete(); "
     ring = f"from jobservice.tasks import upkeep; [upkeep.delay({name!r}) for _ in range(20)]"

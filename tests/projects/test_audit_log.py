@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 
 from core.events import emit
-from projects import audit_partitions
 from projects.events import TagDeleted
 from projects.models import AuditLog
+from projects.models.audit_log import MONTHS
 
 pytestmark = pytest.mark.django_db
 
@@ -27,8 +27,8 @@ def write(moment: datetime) -> AuditLog:
 
 
 def test_a_month_gets_its_partition_and_rows_go_there() -> None:
-    assert audit_partitions.make_partitions(date(2031, 12, 5)) == ["audit_log_2031_12", "audit_log_2032_01"]
-    assert audit_partitions.make_partitions(date(2031, 12, 6)) == []
+    assert MONTHS.make_partitions(date(2031, 12, 5)) == ["audit_log_2031_12", "audit_log_2032_01"]
+    assert MONTHS.make_partitions(date(2031, 12, 6)) == []
     assert partition_of(write(datetime(2031, 12, 31, 23, 59, tzinfo=UTC))) == "audit_log_2031_12"
     assert partition_of(write(datetime(2032, 1, 1, tzinfo=UTC))) == "audit_log_2032_01"
 
@@ -36,7 +36,7 @@ def test_a_month_gets_its_partition_and_rows_go_there() -> None:
 def test_without_a_partition_nothing_is_lost_and_rows_move_to_it_later() -> None:
     row = write(datetime(2033, 5, 5, tzinfo=UTC))
     assert partition_of(row) == "audit_log_default"
-    audit_partitions.make_partitions(date(2033, 5, 6))
+    MONTHS.make_partitions(date(2033, 5, 6))
     assert partition_of(row) == "audit_log_2033_05"
     assert AuditLog.objects.filter(op_time=row.op_time).count() == 1
 

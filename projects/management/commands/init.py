@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, transaction
 
-from projects import audit_partitions
+from core import partitions
 from rbac.models import User
 
 # Any number; whoever migrates this database takes the same one.
@@ -27,7 +27,7 @@ class Command(BaseCommand):
             raise CommandError(f"The database does not answer: {error}") from error
         try:
             self._migrate(options["verbosity"])
-            audit_partitions.make_partitions()
+            partitions.make_all()
             self._create_admin()
         finally:
             with connection.cursor() as cursor:

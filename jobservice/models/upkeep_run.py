@@ -1,4 +1,4 @@
-"""What the background remembers."""
+"""When the small upkeep ran."""
 
 from __future__ import annotations
 

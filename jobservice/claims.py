@@ -1,0 +1,121 @@
+"""Who runs a task: claiming it, holding it while it lasts, and giving it back or ending it.
+
+A claim is a lease. The attempt that holds it knows itself by the task's `run_count`; one whose lease was over and
+whose task was begun again by another worker finds that out at its next word.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from core import clock, locks
+from jobservice import service
+from jobservice.job import JOBS
+from jobservice.models import PausedQueue, Task
+from jobservice.status import Status
+
+# Three heartbeats may get lost.
+LEASE = timedelta(seconds=60)
+
+
+def claim(id: int, *, worker: str) -> Task | None:
+    """Take a pending task that is due. Of any number of workers one gets it, the others None.
+
+    None as well while its queue is paused, while an earlier one of its series is unfinished, and while as many of its
+    type run as may; then somebody rings for it later.
+    """
+    task = Task.objects.filter(id=id).first()
+    if task is None or task.status != Status.PENDING:
+        return None
+    most = JOBS[task.vendor_type].most_at_once if task.vendor_type in JOBS else None
+    with transaction.atomic():
+        # What is counted below must not change before our commit.
+        if task.series:
+            locks.wait_in_transaction(f"series:{task.series}")
+        if most is not None:
+            locks.wait_in_transaction(f"job:{task.vendor_type}")
+            if Task.objects.running().filter(vendor_type=task.vendor_type).count() >= most:
+                return None
+        if task.series and _is_somebodys_turn(task):
+            return None
+        paused = PausedQueue.objects.filter(job_type=task.vendor_type)
+        if paused.exists():
+            return None
+        taken = (
+            Task.objects.pending()
+            .filter(id=id, due__lte=Now())
+            .update(
+                status=Status.RUNNING,
+                run_count=F("run_count") + 1,
+                worker=worker,
+                lease=Now() + LEASE,
+                start_time=Now(),
+                update_time=Now(),
+            )
+        )
+    return Task.objects.get(id=id) if taken else None
+
+
+def _is_somebodys_turn(task: Task) -> bool:
+    """Whether another one of its series runs, or should run first."""
+    others = Task.objects.unfinished().filter(series=task.series)
+    return others.filter(Q(id__lt=task.id) | Q(status=Status.RUNNING)).exists()
+
+
+def hold(task: Task, **news: Any) -> bool | None:
+    """Prolong the lease and write news (columns) into the row.
+
+    Whether somebody asked the task to stop; None when it is not ours any more.
+    """
+    with transaction.atomic():
+        held = Task.objects.held(id=task.id, attempt=task.run_count)
+        if not held.update(lease=Now() + LEASE, update_time=Now(), **news):
+            return None
+        return held.values_list("is_stop_asked", flat=True).get()
+
+
+def finish(task: Task, *, status: Status, message: str = "", told: dict[str, Any] | None = None, **news: Any) -> bool:
+    """End the task, with last news (columns) for its row and facts for its execution; False when it is not ours."""
+    with transaction.atomic():
+        ended = Task.objects.held(id=task.id, attempt=task.run_count).update(
+            status=status, status_message=message, lease=None, end_time=Now(), update_time=Now(), **news
+        )
+        if ended:
+            service.roll_up(task.execution_id, told, message)
+    return bool(ended)
+
+
+def give_back(task: Task, *, after: timedelta, message: str, **news: Any) -> bool:
+    """Let it be tried again after a while; False when it is not ours any more."""
+    return bool(
+        Task.objects.held(id=task.id, attempt=task.run_count).update(
+            status=Status.PENDING,
+            status_message=message,
+            lease=None,
+            due=Now() + after,
+            rung=Now(),
+            update_time=Now(),
+            **news,
+        )
+    )
+
+
+def next_of_series(task: Task) -> int | None:
+    """The task whose turn it is after this one ended; None when there is none, or it is not due yet."""
+    if not task.series:
+        return None
+    head = Task.objects.unfinished().filter(series=task.series).order_by("id").first()
+    return head.id if head and head.status == Status.PENDING and head.due <= clock.now() else None
+
+
+def next_of_type(task: Task) -> tuple[int, str] | None:
+    """One that may have had to wait because as many of its type ran as may: its id and queue."""
+    if task.vendor_type not in JOBS or JOBS[task.vendor_type].most_at_once is None:
+        return None
+    waiting = Task.objects.pending().filter(vendor_type=task.vendor_type, due__lte=Now()).order_by("id")
+    return waiting.values_list("id", "queue").first()

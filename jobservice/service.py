@@ -1,0 +1,95 @@
+"""The life of an execution, for those who want work done: submit it, stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from jobservice import bell, status
+from jobservice.job import Job, Queue
+from jobservice.models import Execution, Task
+from jobservice.status import UNFINISHED, Status, Trigger
+
+
+def submit(
+    job: type[Job],
+    *,
+    trigger: Trigger,
+    vendor_id: int = 0,
+    params: dict[str, Any] | None = None,
+    tasks: Sequence[dict[str, Any]] | None = None,
+    series: str = "",
+    extra_attrs: dict[str, Any] | None = None,
+    queue: Queue | None = None,
+) -> Execution:
+    """Have something done: one task with `params`, or one for each of `tasks`; an execution without tasks is done.
+
+    Belongs into the transaction that makes it necessary; workers hear of it after the commit. Tasks of one `series`,
+    of whatever execution, run one at a time and in the order in which they were submitted.
+    """
+    wanted = [params or {}] if tasks is None else tasks
+    with transaction.atomic():
+        execution = Execution(
+            vendor_type=job.vendor_type, vendor_id=vendor_id, trigger=trigger, extra_attrs=extra_attrs or {}
+        )
+        if not wanted:
+            execution.status, execution.end_time = Status.SUCCESS, Now()
+        execution.save(force_insert=True)
+        made = Task.objects.bulk_create(
+            Task(
+                execution_id=execution.id,
+                vendor_type=job.vendor_type,
+                queue=queue or job.queue,
+                series=series,
+                params=each,
+            )
+            for each in wanted
+        )
+        # Of a series the others follow by themselves.
+        bell.ring_on_commit(made[:1] if series else made)
+    return execution
+
+
+def stop(execution: Execution) -> None:
+    """End it: what has not begun never will, what runs ends at its next step."""
+    stop_tasks(execution_id=execution.id)
+
+
+def stop_task(task: Task) -> None:
+    """The same for one task."""
+    stop_tasks(id=task.id)
+
+
+def stop_tasks(**which: Any) -> None:
+    """Stop all unfinished tasks that answer to this filter."""
+    with transaction.atomic():
+        # In the order in which all who lock several tasks do.
+        chosen = Task.objects.unfinished().filter(**which).order_by("id").select_for_update()
+        found = list(chosen.values_list("id", "status", "execution_id"))
+        running = [id for id, stands, _ in found if stands == Status.RUNNING]
+        waiting = [id for id, stands, _ in found if stands == Status.PENDING]
+        Task.objects.filter(id__in=running).update(is_stop_asked=True)
+        Task.objects.filter(id__in=waiting).update(status=Status.STOPPED, end_time=Now(), update_time=Now())
+        for execution_id in sorted({execution_id for _, stands, execution_id in found if stands == Status.PENDING}):
+            roll_up(execution_id)
+
+
+def roll_up(execution_id: int, told: dict[str, Any] | None = None, message: str = "") -> None:
+    """Let an execution stand as its tasks do, and know what one of them told; inside the caller's transaction."""
+    execution = Execution.objects.select_for_update().filter(id=execution_id).first()
+    if execution is None:
+        return
+    if told:
+        execution.extra_attrs = {**execution.extra_attrs, **told}
+    if message:
+        execution.status_message = message
+    # In a following statement: of two tasks that end at once, the second to come here sees both.
+    theirs = Task.objects.filter(execution_id=execution_id)
+    if not theirs.filter(status__in=UNFINISHED).exists():
+        execution.status = status.of_execution(set(theirs.values_list("status", flat=True)))
+        execution.end_time = Now()
+    execution.update_time = Now()
+    execution.save()

@@ -1,0 +1,89 @@
+"""What the job service decides without looking anything up: statuses, tries, and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from core import errors
+from jobservice import cron, housekeeping, retry, status
+from jobservice.status import Status
+from tests.jobservice.jobs import Permanent
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        (set(), Status.SUCCESS),
+        ({"Success"}, Status.SUCCESS),
+        ({"Success", "Pending"}, Status.RUNNING),
+        ({"Error", "Running"}, Status.RUNNING),
+        ({"Success", "Stopped"}, Status.STOPPED),
+        ({"Success", "Stopped", "Error"}, Status.ERROR),
+    ],
+)
+def test_an_execution_stands_as_its_tasks_do(tasks: set[str], expected: Status) -> None:
+    assert status.of_execution(tasks) == expected
+
+
+def test_tries_come_later_and_later_and_end() -> None:
+    waits = [retry.next_try(attempt=attempt, attempts=4, error=OSError()) for attempt in (1, 2, 3, 4)]
+    assert waits == [timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=20), None]
+    assert retry.pause(1000) == timedelta(minutes=10)
+
+
+def test_what_cannot_work_is_not_tried_again() -> None:
+    assert retry.next_try(attempt=1, attempts=4, error=Permanent()) is None
+
+
+def test_a_lost_worker_is_no_failure_until_it_is_a_habit() -> None:
+    assert retry.after_lost_worker(attempt=9) == timedelta()
+    assert retry.after_lost_worker(attempt=10) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("0 0 * * * *", datetime(2026, 11, 25, 13, tzinfo=UTC)),
+        ("0 30 2 * * *", datetime(2026, 11, 26, 2, 30, tzinfo=UTC)),
+        ("0 0 0 * * 0", datetime(2026, 11, 29, tzinfo=UTC)),
+        ("0 0 0 * * 7", datetime(2026, 11, 29, tzinfo=UTC)),
+        ("0 0 0 ? * MON-FRI", datetime(2026, 11, 26, tzinfo=UTC)),
+        ("0 */20 * * * ?", datetime(2026, 11, 25, 12, 20, tzinfo=UTC)),
+        # When both days are said, either will do (as in Go's cron): the 1st, or a Friday.
+        ("0 0 0 1 * 5", datetime(2026, 11, 27, tzinfo=UTC)),
+        ("0 0 0 29 2 *", datetime(2028, 2, 29, tzinfo=UTC)),
+    ],
+)
+def test_the_next_time(written: str, expected: datetime) -> None:
+    assert cron.next_after(written, NOON) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("0 0 * * *", "5 fields, but needs 6"),
+        ("", "0 fields, but needs 6"),
+        ("30 0 * * * *", "seconds (first field) must be 0"),
+        ("* * * * * *", "seconds (first field) must be 0"),
+        ("0 61 * * * *", "bad minute"),
+        ("0 0 24 * * *", "bad hour"),
+        ("0 0 0 30 2 *", "bad day-of-month"),
+        ("0 0 0 * * someday", "bad day-of-week"),
+        ("0 */0 * * * *", "bad minute"),
+        ("0 ? * * * *", "bad minute"),
+        ("0 0 0 * * \0", "bad day-of-week"),
+        ("0 1-" + "9" * 300 + " * * * *", "bad minute"),
+    ],
+)
+def test_a_bad_cron_is_refused_in_words(written: str, complaint: str) -> None:
+    with pytest.raises(errors.BadRequest) as refusal:
+        cron.check(written)
+    assert complaint in refusal.value.message
+
+
+def test_history_of_three_whole_months_is_kept() -> None:
+    assert housekeeping.oldest_kept(date(2026, 1, 31)) == date(2025, 10, 1)

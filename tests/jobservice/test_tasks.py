@@ -1,0 +1,299 @@
+"""The life of executions and their tasks, with one worker."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models.functions import Now
+
+from jobservice import claims, runner, service, sweep
+from jobservice.context import Context
+from jobservice.models import Execution, PausedQueue, Task
+from jobservice.status import Status, Trigger
+from tests.jobservice.jobs import Capped, Permanent, Work, log_of, tasks_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def idle() -> None:
+    Work.deed = staticmethod(lambda ctx, params: None)
+
+
+def submit(job: type[Work] = Work, **wanted: Any) -> Execution:
+    return service.submit(job, trigger=Trigger.MANUAL, **wanted)
+
+
+def run(*tasks: Task) -> None:
+    for task in tasks:
+        runner.run(task.id, worker="test/1")
+
+
+def now(execution: Execution) -> Execution:
+    return Execution.objects.get(id=execution.id)
+
+
+def make_due() -> None:
+    Task.objects.update(due=Now())
+
+
+def test_what_is_submitted_is_done() -> None:
+    seen: list[Any] = []
+    Work.deed = staticmethod(lambda ctx, params: seen.append(params))
+    execution = submit(params={"number": 7}, vendor_id=3, extra_attrs={"dry_run": True})
+    (task,) = tasks_of(execution)
+    assert (now(execution).status, task.status, task.queue) == ("Running", "Pending", "interactive")
+    run(task)
+    (task,) = tasks_of(execution)
+    assert seen == [{"number": 7}]
+    assert (now(execution).status, task.status, task.run_count) == ("Success", "Success", 1)
+    assert None not in (task.start_time, task.end_time, now(execution).end_time)
+    assert now(execution).extra_attrs == {"dry_run": True}
+
+
+def test_nothing_is_submitted_when_the_change_is_not_true() -> None:
+    with transaction.atomic():
+        submit()
+        transaction.set_rollback(True)
+    assert not Execution.objects.exists()
+    assert not Task.objects.exists()
+
+
+def test_an_execution_without_tasks_is_done() -> None:
+    assert now(submit(tasks=[])).status == "Success"
+
+
+def test_a_task_runs_once_however_often_the_bell_rings() -> None:
+    seen: list[int] = []
+    Work.deed = staticmethod(lambda ctx, params: seen.append(1))
+    (task,) = tasks_of(submit())
+    run(task, task, task)
+    assert seen == [1]
+
+
+def test_a_failure_is_tried_again_and_the_log_says_so() -> None:
+    def fail_once(ctx: Context, params: dict[str, Any]) -> None:
+        ctx.log.info("looking at %s", "things")
+        if ctx.attempt == 1:
+            raise OSError("the store is away")
+
+    Work.deed = staticmethod(fail_once)
+    execution = submit()
+    run(*tasks_of(execution))
+    (task,) = tasks_of(execution)
+    assert (task.status, task.status_message) == ("Pending", "OSError: the store is away")
+    run(task)  # Not due yet.
+    assert tasks_of(execution)[0].run_count == 1
+    make_due()
+    run(task)
+    assert (now(execution).status, tasks_of(execution)[0].run_count) == ("Success", 2)
+    lines = log_of(task).splitlines()
+    assert [line.split("] ")[1] for line in lines] == [
+        "looking at things",
+        "Attempt 1 failed, the next one is in 5 s: OSError: the store is away",
+        "looking at things",
+    ]
+
+
+def test_what_fails_for_good_ends_the_execution_with_its_words() -> None:
+    def fail(ctx: Context, params: dict[str, Any]) -> None:
+        raise Permanent("no such policy")
+
+    Work.deed = staticmethod(fail)
+    execution = submit(tasks=[{}, {}])
+    first, second = tasks_of(execution)
+    run(first)
+    assert now(execution).status == "Running"
+    Work.deed = staticmethod(lambda ctx, params: None)
+    run(second)
+    assert (now(execution).status, now(execution).status_message) == ("Error", "Permanent: no such policy")
+
+
+def test_a_task_of_a_kind_that_nobody_knows_ends() -> None:
+    execution = submit()
+    Task.objects.update(vendor_type="GONE")
+    run(*tasks_of(execution))
+    assert (now(execution).status, "nobody here knows" in now(execution).status_message) == ("Error", True)
+
+
+def test_stopping_ends_what_waits_at_once_and_what_runs_at_its_next_step() -> None:
+    steps: list[int] = []
+
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        for step in range(5):
+            steps.append(step)
+            if step == 1:
+                service.stop(execution)
+            ctx.write()
+            ctx.checkpoint()
+
+    Work.deed = staticmethod(work)
+    execution = submit(tasks=[{}, {}])
+    first, second = tasks_of(execution)
+    run(first)
+    assert steps == [0, 1]
+    assert [task.status for task in tasks_of(execution)] == ["Stopped", "Stopped"]
+    assert now(execution).status == "Stopped"
+    run(second)
+    assert steps == [0, 1]
+
+
+def test_progress_and_facts_are_seen_while_it_runs_and_kept_afterwards() -> None:
+    seen: list[Any] = []
+
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        ctx.progress(3, 10)
+        ctx.tell(freed_space=17)
+        ctx.write()
+        seen.append(Task.objects.values_list("done", "total", "extra_attrs").get(id=ctx.task_id))
+        ctx.progress(10, 10)
+        ctx.tell(purged_blobs=2)
+
+    Work.deed = staticmethod(work)
+    execution = submit(extra_attrs={"workers": 1})
+    run(*tasks_of(execution))
+    (task,) = tasks_of(execution)
+    assert seen == [(3, 10, {"freed_space": 17})]
+    assert (task.done, task.total, task.extra_attrs) == (10, 10, {"freed_space": 17, "purged_blobs": 2})
+    assert now(execution).extra_attrs == {"workers": 1, "freed_space": 17, "purged_blobs": 2}
+
+
+def test_a_series_runs_in_order_and_a_retry_keeps_its_place() -> None:
+    seen: list[int] = []
+
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        seen.append(params["number"])
+        if params["number"] == 1 and ctx.attempt == 1:
+            raise OSError("away")
+
+    Work.deed = staticmethod(work)
+    first, second = submit(params={"number": 1}, series="receiver"), submit(params={"number": 2}, series="receiver")
+    run(*tasks_of(second))
+    assert seen == []
+    run(*tasks_of(first))
+    assert seen == [1]
+    make_due()
+    run(*tasks_of(first))
+    assert seen == [1, 1, 2]
+
+
+def test_no_more_of_a_kind_run_than_may() -> None:
+    tasks = tasks_of(submit(Capped, tasks=[{}, {}, {}]))
+    held = [claims.claim(task.id, worker="test/1") for task in tasks]
+    assert [task is not None for task in held] == [True, True, False]
+    assert held[0] is not None
+    claims.finish(held[0], status=Status.SUCCESS)
+    assert claims.next_of_type(held[0]) == (tasks[2].id, "bulk")
+    assert claims.claim(tasks[2].id, worker="test/1") is not None
+
+
+def test_a_paused_queue_waits() -> None:
+    (task,) = tasks_of(submit())
+    PausedQueue.objects.create(job_type="TEST_WORK")
+    assert claims.claim(task.id, worker="test/1") is None
+    PausedQueue.objects.all().delete()
+    assert claims.claim(task.id, worker="test/1") is not None
+
+
+def lose(task: Task) -> Task:
+    """Let a worker take the task and die."""
+    held = claims.claim(task.id, worker="dead/1")
+    assert held is not None
+    Task.objects.filter(id=task.id).update(lease=Now() - timedelta(seconds=1))
+    return held
+
+
+def test_what_lost_its_worker_is_begun_again_from_its_last_step() -> None:
+    states: list[Any] = []
+
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        states.append(ctx.state)
+
+    Work.deed = staticmethod(work)
+    execution = submit()
+    held = lose(*tasks_of(execution))
+    assert claims.hold(held, state={"at": 5}) is False
+    Task.objects.update(lease=Now() - timedelta(seconds=1))
+    assert sweep.end_lost() == 1
+    run(*tasks_of(execution))
+    assert states == [{"at": 5}]
+    assert now(execution).status == "Success"
+
+
+def test_who_lost_his_lease_can_say_nothing_more_about_the_task() -> None:
+    execution = submit()
+    dead = lose(*tasks_of(execution))
+    sweep.end_lost()
+    again = claims.claim(dead.id, worker="test/2")
+    assert again is not None
+    assert claims.hold(dead) is None
+    assert not claims.finish(dead, status=Status.ERROR, message="too late")
+    assert not claims.give_back(dead, after=timedelta(), message="too late")
+    assert claims.finish(again, status=Status.SUCCESS)
+    assert (now(execution).status, now(execution).status_message) == ("Success", "")
+
+
+def test_what_kills_its_workers_ends() -> None:
+    execution = submit()
+    for _ in range(10):
+        lose(*tasks_of(execution))
+        sweep.end_lost()
+    assert (now(execution).status, now(execution).status_message) == ("Error", "its workers died 10 times")
+
+
+def test_what_was_to_stop_and_lost_its_worker_is_stopped() -> None:
+    execution = submit()
+    lose(*tasks_of(execution))
+    service.stop(execution)
+    sweep.end_lost()
+    assert now(execution).status == "Stopped"
+
+
+def test_work_that_takes_too_long_ends() -> None:
+    def forever(ctx: Context, params: dict[str, Any]) -> None:
+        while True:
+            ctx.checkpoint()
+
+    (task,) = tasks_of(submit())
+    held = claims.claim(task.id, worker="test/1")
+    assert held is not None
+    Work.deed = staticmethod(forever)
+    longest, Work.longest = Work.longest, timedelta(seconds=0.05)
+    try:
+        runner.run_claimed(held)
+    finally:
+        Work.longest = longest
+    assert Task.objects.get(id=task.id).status == "Error"
+
+
+def test_the_log_has_an_end_but_warnings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobservice.context.LOG_MOST_BYTES", 300)
+
+    def talk(ctx: Context, params: dict[str, Any]) -> None:
+        for number in range(20):
+            ctx.log.info("line %d", number)
+        ctx.log.warning("look at \0 this")
+
+    Work.deed = staticmethod(talk)
+    (task,) = tasks_of(submit())
+    run(task)
+    log = log_of(task)
+    assert [words in log for words in ("line 5", "line 19", "has warnings only", "look at � this")] == [
+        True, False, True, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("age", "expected"), [(50, []), (70, [0])])
+def test_bells_that_nobody_heard_are_rung_again(age: int, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[int] = []
+    task, later = tasks_of(submit(tasks=[{}, {}], series="one"))
+    monkeypatch.setattr("jobservice.bell.ring", lambda tasks: rung.extend(id for id, _ in tasks))
+    monkeypatch.setattr(sweep, "_bells_wait", lambda: False)
+    Task.objects.update(due=Now() - timedelta(hours=1), rung=Now() - timedelta(seconds=age))
+    sweep.ring_again()
+    assert rung == [[task, later][place].id for place in expected]
+    sweep.ring_again()
+    assert len(rung) == len(expected)
