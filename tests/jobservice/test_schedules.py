@@ -12,7 +12,7 @@ from django_celery_beat.models import PeriodicTask
 
 from core import clock, errors
 from core.celery import app
-from jobservice import beat, cron, schedules
+from jobservice import beat, cron, schedules, tasks
 from jobservice.models import Execution, PausedQueue, Schedule
 from tests.jobservice.jobs import Work, tasks_of
 
@@ -82,6 +82,8 @@ def test_while_the_scheduler_is_paused_nothing_is_submitted_and_then_once() -> N
 
 @pytest.fixture
 def scheduler(transactional_db: None) -> Iterator[beat.Scheduler]:
+    app.finalize()
+    assert tasks.fire.name == schedules.FIRE
     made = beat.Scheduler(app=app, lazy=True)
     made.setup_schedule()
     yield made
