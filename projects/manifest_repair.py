@@ -54,7 +54,7 @@ def _mend(repository: Repository, manifest: oci.Manifest) -> None:
     """Remove this repository's link, then the data, and PUT again; one at a time per digest."""
     with _sole_repairer(manifest.digest):
         log.warning("manifest_mended", repository=repository.name, digest=manifest.digest)
-        files.remove_link(files.Link(repository.name, "manifest", manifest.digest))
+        files.remove_links(files.Link(repository.name, "manifest", manifest.digest))
         files.remove_data(manifest.digest)
         _put(repository, manifest)
         if not _is_whole(repository, manifest):

@@ -225,7 +225,7 @@ def _row_of(link: Link) -> QuerySet[RepositoryBlob]:
 
 def _remove_leftover(link: Link) -> None:
     """Links before data, and data only when no other link and no reference names them."""
-    files.remove_link(link)
+    files.remove_links(link)
     others = RepositoryBlob.objects.filter(blob__digest=link.digest).exclude(
         Q(repository__name=link.repository) & Q(kind=link.kind)
     )

@@ -46,6 +46,17 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Bytes of an upload that are no file yet: a bucket keeps them apart until the upload is completed."""
+
+    path: str
+    """Of the file that they shall become."""
+    upload: str
+    written: datetime
+    size: int
+
+
+@dataclass(frozen=True)
 class Store:
     """Where the files are, and what differs between a folder and a bucket."""
 
@@ -55,6 +66,12 @@ class Store:
     """So there is renaming too. A bucket has neither, but its writes are seen wholly or not at all."""
     failures: tuple[type[Exception], ...]
     """What is raised when it does not answer."""
+    remove: Callable[[list[str]], object]
+    """Takes files away; one that is not there is no failure, one that cannot be removed is."""
+    parts: Callable[[str], list[Part]]
+    """Parts of uploads to files under a path."""
+    abort: Callable[[Part], object]
+    """Give the upload of a part up, with all its parts."""
     probe: Callable[[], object]
     """Raises one of them, or FileNotFoundError, when it is not there."""
     explain: Callable[[Exception], str]
@@ -64,7 +81,7 @@ class Store:
 def check() -> None:
     """StoreUnavailable when the store is not there or cannot be listed."""
     try:
-        with _answering() as store:
+        with answering() as store:
             store.probe()
     except FileNotFoundError as error:
         raise _unavailable(error) from error
@@ -84,7 +101,7 @@ def disk() -> tuple[int, int]:
     if not _store().has_folders:
         raise errors.NotFound("the blobs lie in a bucket, which has no volume")
     try:
-        with _answering():
+        with answering():
             space = shutil.disk_usage(fsspec.core.url_to_fs(settings.STORE_URL)[1])
     except FileNotFoundError as error:
         raise _unavailable(error) from error
@@ -118,14 +135,14 @@ def set_owner(name: str) -> None:
 @contextmanager
 def open_data(digest: str) -> Iterator[IO[bytes]]:
     """The bytes stored under a digest; FileNotFoundError when there are none."""
-    with _answering() as store, store.filesystem.open(_data_path(digest), "rb") as handle:
+    with answering() as store, store.filesystem.open(_data_path(digest), "rb") as handle:
         yield handle
 
 
 def data_size(digest: str) -> int | None:
     """Size in bytes of what is stored under a digest; None when nothing is."""
     try:
-        with _answering() as store:
+        with answering() as store:
             return int(store.filesystem.info(_data_path(digest))["size"])
     except FileNotFoundError:
         return None
@@ -136,9 +153,9 @@ def write_data(digest: str, content: bytes) -> None:
     _write(_data_path(digest), content)
 
 
-def remove_data(digest: str) -> None:
-    """Remove what is stored under a digest; nothing to do when nothing is."""
-    _remove(_data_path(digest))
+def remove_data(*digests: str) -> None:
+    """Remove what is stored under these digests; nothing to do where nothing is."""
+    _remove([_data_path(digest) for digest in digests])
 
 
 def digests() -> Iterator[tuple[str, int]]:
@@ -150,7 +167,7 @@ def digests() -> Iterator[tuple[str, int]]:
 def shards() -> list[str]:
     """The first two letters of the digests, as far as there are such digests: each has a folder in the store."""
     try:
-        with _answering() as store:
+        with answering() as store:
             found = store.filesystem.ls(f"{store.root}/blobs/sha256", detail=False)
     except FileNotFoundError:
         return []
@@ -159,7 +176,7 @@ def shards() -> list[str]:
 
 def digests_in(shard: str) -> Iterator[tuple[str, int]]:
     """The digests that begin with these letters, with their sizes in bytes, in order."""
-    with _answering() as store:
+    with answering() as store:
         found = store.filesystem.find(f"{store.root}/blobs/sha256/{shard}", detail=True)
     for path, info in found.items():
         if path.endswith("/data"):
@@ -180,7 +197,7 @@ def links() -> Iterator[tuple[Link, str]]:
 def links_of(repository: str) -> Iterator[tuple[Link, str]]:
     """A repository's links and their texts."""
     for kind, folder in _FOLDERS.items():
-        with _answering() as store:
+        with answering() as store:
             paths = iter(store.filesystem.find(f"{store.root}/repositories/{repository}/{folder}/sha256"))
         while batch := list(islice(paths, _TEXTS)):
             yield from _read_links(repository, kind, batch)
@@ -209,15 +226,15 @@ def write_link(link: Link) -> None:
     _write(_link_path(link), link.digest.encode())
 
 
-def remove_link(link: Link) -> None:
-    """Take a link away; nothing to do when there is none."""
-    _remove(_link_path(link))
+def remove_links(*links: Link) -> None:
+    """Take links away; nothing to do where there is none."""
+    _remove([_link_path(link) for link in links])
 
 
 def _repositories_under(parent: str) -> Iterator[str]:
     """Depth first: a folder with the registry's own folders in it (`_layers`, …) is a repository."""
     try:
-        with _answering() as store:
+        with answering() as store:
             base = f"{store.root}/repositories/"
             found = store.filesystem.ls(base + parent, detail=True)
     except FileNotFoundError:
@@ -232,7 +249,7 @@ def _repositories_under(parent: str) -> Iterator[str]:
 
 def _read_links(repository: str, kind: Kind, paths: list[str]) -> Iterator[tuple[Link, str]]:
     digests_of = {path: path.rsplit("/", 2)[1] for path in paths if path.endswith("/link")}
-    with _answering() as store:
+    with answering() as store:
         texts = store.filesystem.cat(list(digests_of), on_error="return", recursive=False) if digests_of else {}
         for answer in texts.values():
             # One that was removed since the listing is no failure.
@@ -245,7 +262,7 @@ def _read_links(repository: str, kind: Kind, paths: list[str]) -> Iterator[tuple
 
 def _read(path: str) -> str | None:
     try:
-        with _answering() as store:
+        with answering() as store:
             return str(store.filesystem.cat_file(path).decode(errors="replace"))
     except FileNotFoundError:
         return None
@@ -253,7 +270,7 @@ def _read(path: str) -> str | None:
 
 def _write(path: str, content: bytes) -> None:
     """A reader, and a crash, sees the old content or the new, never a part."""
-    with _answering() as store:
+    with answering() as store:
         if not store.has_folders:
             store.filesystem.pipe_file(path, content)
             return
@@ -263,20 +280,29 @@ def _write(path: str, content: bytes) -> None:
         store.filesystem.mv(temporary, path)
 
 
-def _remove(path: str) -> None:
-    """Take away a link or data, which are alone in a folder of their own."""
-    with _answering() as store:
-        folder = path.rsplit("/", 1)[0]
-        if store.has_folders and store.filesystem.exists(folder):
-            store.filesystem.rm(folder, recursive=True)
-    if not store.has_folders:
-        _remove_file(path)
+def _remove(paths: list[str]) -> None:
+    """Take away links or data, each of which is alone in a folder of its own."""
+    with answering() as store:
+        store.remove(paths)
+        if store.has_folders:
+            for path in paths:
+                _remove_empty(store, path.rsplit("/", 1)[0])
+
+
+def _remove_empty(store: Store, folder: str) -> None:
+    """A folder that the registry uses again at this moment stays."""
+    with suppress(FileNotFoundError):
+        try:
+            store.filesystem.rmdir(folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
 
 
 def _remove_file(path: str) -> None:
-    """Nothing to do when it is not there. Never several at once: S3's answer to that hides refusals."""
-    with _answering() as store, suppress(FileNotFoundError):
-        store.filesystem.rm_file(path)
+    """Nothing to do when it is not there."""
+    with answering() as store:
+        store.remove([path])
 
 
 def _data_path(digest: str) -> str:
@@ -290,7 +316,7 @@ def _link_path(link: Link) -> str:
 
 
 @contextmanager
-def _answering() -> Iterator[Store]:
+def answering() -> Iterator[Store]:
     """The store, whose failures become StoreUnavailable. That something is not there is no failure."""
     store = _store()
     try:
@@ -320,9 +346,18 @@ def _store() -> Store:
         f"{folder}/docker/registry/v2",
         has_folders=True,
         failures=(OSError,),
+        remove=lambda paths: _unlink(filesystem, paths),
+        parts=lambda path: [],
+        abort=lambda part: None,
         probe=lambda: filesystem.ls(folder),
         explain=str,
     )
+
+
+def _unlink(filesystem: Any, paths: list[str]) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            filesystem.rm_file(path)
 
 
 # --- what a registry without us keeps: tags as folders, and times ---------------------------------------------
@@ -348,19 +383,19 @@ class TagFolder:
 
 def found_links(repository: str, kind: Kind) -> list[FoundLink]:
     """One repository's links of one kind, with their times."""
-    with _answering() as store:
+    with answering() as store:
         found = store.filesystem.find(f"{store.root}/repositories/{repository}/{_FOLDERS[kind]}/sha256", detail=True)
         digests_of = {path: path.rsplit("/", 2)[1] for path in found if path.endswith("/link")}
         texts = _small_files(store, list(digests_of))
     return [
-        FoundLink(f"sha256:{name}", texts[path] == f"sha256:{name}".encode(), _written(found[path]))
+        FoundLink(f"sha256:{name}", texts[path] == f"sha256:{name}".encode(), written(found[path]))
         for path, name in digests_of.items()
     ]
 
 
 def tag_folders(repository: str) -> list[TagFolder]:
     """One repository's tags, sorted by name."""
-    with _answering() as store:
+    with answering() as store:
         folder = _tags_path(repository)
         try:
             entries = store.filesystem.ls(folder, detail=True)
@@ -373,7 +408,7 @@ def tag_folders(repository: str) -> list[TagFolder]:
         texts = _small_files(store, list(links.values()))
     never = datetime.fromtimestamp(0, UTC)
     return [
-        TagFolder(name, (texts[links[name]] or b"").decode(errors="replace"), _written(found[links[name]]))
+        TagFolder(name, (texts[links[name]] or b"").decode(errors="replace"), written(found[links[name]]))
         if name in links
         else TagFolder(name, "", never)
         for name in names
@@ -391,7 +426,7 @@ def write_tag(repository: str, tag: str, digest: str) -> None:
 def remove_tags(repository: str, tags: Iterable[str]) -> None:
     """Remove the registry's own tags; all of them must be there."""
     for tag in tags:
-        with _answering() as store:
+        with answering() as store:
             folder = f"{_tags_path(repository)}/{tag}"
             if store.has_folders:
                 store.filesystem.rm(folder, recursive=True)
@@ -404,7 +439,7 @@ def remove_tags(repository: str, tags: Iterable[str]) -> None:
 def contents(digests: Iterable[str]) -> dict[str, bytes | None]:
     """The bytes stored under each digest, None for what cannot be read; meant for small data."""
     paths = {_data_path(digest): digest for digest in digests}
-    with _answering() as store:
+    with answering() as store:
         read = _small_files(store, list(paths))
     return {digest: read[path] for path, digest in paths.items()}
 
@@ -425,7 +460,7 @@ def _is_damage(store: Store, error: Exception) -> bool:
     return store.has_folders and isinstance(error, OSError) and not isinstance(error, PermissionError)
 
 
-def _written(info: dict[str, Any]) -> datetime:
+def written(info: dict[str, Any]) -> datetime:
     """When a file was last written; every kind of filesystem tells it under a name of its own."""
     moment = info.get("mtime") or info.get("LastModified") or info.get("created")
     return moment if isinstance(moment, datetime) else datetime.fromtimestamp(float(moment or 0), UTC)

@@ -6,7 +6,9 @@ No listing is ever remembered: by an old one, data that came since would look li
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from configparser import ConfigParser
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -14,13 +16,14 @@ from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from django.conf import settings
 from s3fs import S3FileSystem
 
-from core.store.files import Store
+from core.store.files import Part, Store
 
 CONNECT_SECONDS, READ_SECONDS, TRIES = 3, 20, 2
 # Read ahead by this much; s3fs's default is 50 MiB for each open file.
 BLOCK = 5 * 1024 * 1024
 # Whether it is there is asked by health checks, whose askers wait three seconds.
 PROBE_SECONDS = 5
+_MOST_KEYS = 1000
 # Debian's list, where SSL_CERT_FILE names no other; the registry takes the same. Python's libraries bring one of their
 # own, which does not know a company's authority.
 MACHINE_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -46,6 +49,9 @@ def open_store() -> Store:
         filesystem,
         "/".join(filter(None, (bucket, folder.strip("/"), "docker/registry/v2"))),
         has_folders=False,
+        remove=lambda paths: _remove(filesystem, paths),
+        parts=lambda path: list(_parts(filesystem, path)),
+        abort=lambda part: _abort(filesystem, part),
         failures=(OSError, BotoCoreError, ClientError, aiohttp.ClientError),
         # The bucket's root would do, but people keep other things in their buckets, and listings cost.
         probe=lambda: filesystem.call_s3(
@@ -53,6 +59,41 @@ def open_store() -> Store:
         ),
         explain=_explain,
     )
+
+
+def _remove(filesystem: S3FileSystem, paths: list[str]) -> None:
+    """A thousand at a time, as many as S3 takes. Its answer is 200 although it refused some: PermissionError then."""
+    for first in range(0, len(paths), _MOST_KEYS):
+        batch = paths[first : first + _MOST_KEYS]
+        keys = [{"Key": path.partition("/")[2]} for path in batch]
+        answer = filesystem.call_s3(
+            "delete_objects", Bucket=batch[0].partition("/")[0], Delete={"Objects": keys, "Quiet": True}
+        )
+        if refused := answer.get("Errors"):
+            raise PermissionError(f"{refused[0].get('Key')}: {refused[0].get('Code')} {refused[0].get('Message', '')}")
+
+
+def _parts(filesystem: S3FileSystem, path: str) -> Iterator[Part]:
+    """An upload without a part is told by one of no bytes, as old as the upload."""
+    bucket, _, prefix = path.partition("/")
+    more: dict[str, str] = {}
+    while True:
+        listing = filesystem.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **more)
+        for upload in listing.get("Uploads", []):
+            name, number = f"{bucket}/{upload['Key']}", upload["UploadId"]
+            yield Part(name, number, upload["Initiated"], 0)
+            parts = filesystem.call_s3("list_parts", Bucket=bucket, Key=upload["Key"], UploadId=number)
+            for part in parts.get("Parts", []):
+                yield Part(name, number, part["LastModified"], part["Size"])
+        if not listing.get("IsTruncated"):
+            return
+        more = {"KeyMarker": listing["NextKeyMarker"], "UploadIdMarker": listing["NextUploadIdMarker"]}
+
+
+def _abort(filesystem: S3FileSystem, part: Part) -> None:
+    bucket, _, key = part.path.partition("/")
+    with suppress(FileNotFoundError):
+        filesystem.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=part.upload)
 
 
 def _filesystem() -> S3FileSystem:

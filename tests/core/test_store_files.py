@@ -122,7 +122,7 @@ def test_links_of_nested_repositories_are_told_apart() -> None:
         files.write_link(link)
     assert list(files.repositories()) == ["team/app", "team/app/part", "team/apple"]
     assert dict(files.links()) == dict.fromkeys(expected, digest)
-    files.remove_link(Link("team/app", "layer", digest))
+    files.remove_links(Link("team/app", "layer", digest))
     assert [link.kind for link, _ in files.links_of("team/app")] == ["manifest"]
     assert files.read_link(Link("team/app", "layer", digest)) is None
     assert files.read_link(Link("team/apple", "layer", digest)) == digest

@@ -384,7 +384,7 @@ def test_a_blob_that_the_source_has_lost_comes_from_whoever_has_it(
     holder = factories.repository(make_project("hidden", story.admin), "x")
     factories.push(holder, story.admin, "v1", image)
     lost = list(image.blobs)[1]
-    files.remove_link(Link(app.name, "layer", lost))
+    files.remove_links(Link(app.name, "layer", lost))
     assert Api(story.alice).post(url(target, f"{app.name}:v1")).status_code == 201
     assert is_pullable(target, image)
     # The upload that the registry began instead of the mount was cancelled; registry 2.8 leaves a hash's state.
@@ -397,7 +397,7 @@ def test_a_blob_that_nobody_has_is_said_and_leaves_nothing(story: Story, app: Re
     image = make_image()
     factories.push(app, story.alice, "v1", image)
     lost = list(image.blobs)[1]
-    files.remove_link(Link(app.name, "layer", lost))
+    files.remove_links(Link(app.name, "layer", lost))
     answer = Api(story.alice).post(url(target, f"{app.name}:v1"))
     assert answer.status_code == 404
     assert lost in answer.json()["errors"][0]["message"]

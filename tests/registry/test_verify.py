@@ -67,7 +67,7 @@ def test_a_missing_manifest_is_rewritten(artifact: Artifact) -> None:
 def test_a_link_that_is_needed_is_made_again(artifact: Artifact, kind: str, damage: str) -> None:
     link = Link("team/app", kind, layer_of(artifact) if kind == "layer" else artifact.digest)  # type: ignore[arg-type]
     if damage == "missing":
-        files.remove_link(link)
+        files.remove_links(link)
     else:
         Path(files._link_path(link)).write_text("")
     assert kinds(repair=True) == ["link-missing"]
@@ -125,7 +125,7 @@ def test_what_only_the_store_knows_gets_its_rows(artifact: Artifact) -> None:
     factories.upload(artifact.repository, os.urandom(100))
     assert kinds(repair=True) == ["link-unknown"]
     digest = factories.upload(artifact.repository, os.urandom(101))
-    files.remove_link(Link("team/app", "layer", digest))
+    files.remove_links(Link("team/app", "layer", digest))
     assert kinds(repair=True) == ["data-unknown"]
     assert Blob.objects.get(digest=digest).size == 101
     assert kinds() == []
