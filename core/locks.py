@@ -6,11 +6,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from django.db import Error, connection, connections
+from django.db.backends.utils import CursorWrapper
+
+
+class Hold:
+    """What one holds, or not: true when nobody else is inside."""
+
+    def __init__(self, cursor: CursorWrapper, *, is_mine: bool) -> None:
+        self._cursor, self._is_mine = cursor, is_mine
+
+    def __bool__(self) -> bool:
+        return self._is_mine
+
+    def is_kept(self) -> bool:
+        """Whether it is still ours: the lock went with its connection, if that broke."""
+        try:
+            self._cursor.execute("SELECT 1")
+        except Error:
+            return False
+        return self._is_mine
 
 
 @contextmanager
-def sole(name: str) -> Iterator[bool]:
-    """Whether nobody else is inside under this name; who hears False does not wait, and should go home.
+def sole(name: str) -> Iterator[Hold]:
+    """Whether nobody else is inside under this name; who hears no does not wait, and should go home.
 
     The lock lives on a connection of its own and ends with it, so a killed process leaves none behind, and the
     work inside may commit as it likes.
@@ -19,9 +38,9 @@ def sole(name: str) -> Iterator[bool]:
     try:
         with own.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
-            is_mine = bool(cursor.fetchone()[0])
+            hold = Hold(cursor, is_mine=bool(cursor.fetchone()[0]))
             try:
-                yield is_mine
+                yield hold
             finally:
                 # Now, not when the server gets round to it that the connection is gone.
                 with suppress(Error):

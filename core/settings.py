@@ -179,6 +179,10 @@ STORE_URL = env("WHARF_STORE", default=f"file://{VAR}/registry")
 STORE_ENDPOINT = env("WHARF_STORE_ENDPOINT", default="")
 STORE_REGION = env("WHARF_STORE_REGION", default="us-east-1")
 STORE_CREDENTIALS = env("WHARF_STORE_CREDENTIALS", default=str(SECRETS / "store-credentials"))
+# Garbage collection leaves alone what somebody counted on within so many hours; Harbor's name for it.
+GC_TIME_WINDOW_HOURS = env.float("GC_TIME_WINDOW_HOURS", default=2.0)
+if not 0 <= GC_TIME_WINDOW_HOURS <= 8760:
+    raise ImproperlyConfigured("GC_TIME_WINDOW_HOURS must be 0 to 8760 hours")
 TOKEN_SERVICE = "harbor-registry"  # noqa: S105 - the name clients are challenged with, as in Harbor
 TOKEN_ISSUER = "harbor-token-issuer"  # noqa: S105
 TOKEN_LIFETIME = env.int("WHARF_TOKEN_EXPIRATION", default=5) * 60

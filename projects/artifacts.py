@@ -10,14 +10,15 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from core import clock, configuration, errors, oci
-from core.events import emit
+from core.events import SYSTEM, emit
 from core.postgres.prepared import Insert, Statement
 from core.store import files
 from projects import links, manifest_repair, manifest_rows, quotas, tags
@@ -150,21 +151,22 @@ def delete(*, artifact: Artifact, actor: Actor) -> None:
         # Who deletes the whole repository takes this row first; artifacts he locks in another order than we do.
         _HOLD_REPOSITORY.row(artifact.repository_id)
         row = _claim(artifact.pk)
-        repository = Repository.objects.select_related("project").get(pk=row.repository_id)
-        gone = [row, *_claim_accessories(row)]
-        for each in gone:
-            _mark_deleted(each)
-        emit(
-            ArtifactDeleted(
-                actor=actor.name,
-                project_id=repository.project_id,
-                project=repository.project.name,
-                repository=repository.name,
-                digest=row.digest,
-            )
-        )
-        # Together: a blob that two of them share is counted once.
-        quotas.refund(project=repository.project, artifacts=[each.pk for each in gone])
+        _delete([row, *_claim_accessories(row)], actor.name)
+
+
+def delete_unneeded(*, artifact: Artifact, since: datetime) -> bool:
+    """Delete an artifact that no tag, index, subject or accessory has needed since then; False when something does."""
+    with transaction.atomic():
+        _HOLD_REPOSITORY.row(artifact.repository_id)
+        try:
+            row = _claim(artifact.pk)
+        except (errors.ManifestUnknown, errors.ManifestReferenced):
+            return False
+        # In a following statement, so that it sees what was committed before the lock was ours.
+        if not Artifact.objects.unneeded(since).filter(pk=row.pk).exists():
+            return False
+        _delete([row], SYSTEM)
+    return True
 
 
 def delete_all(*, repository: Repository) -> None:
@@ -175,6 +177,26 @@ def delete_all(*, repository: Repository) -> None:
     ArtifactLabel.objects.filter(artifact__repository=repository).delete()
     Artifact.objects.filter(pk__in=[row.pk for row in rows]).update(deleted=now)
     quotas.recount(project=repository.project)
+
+
+def purge(*, artifacts: Sequence[int]) -> int:
+    """Forget deleted artifacts (their ids) with all that they referred to; those that are being pushed again stay.
+
+    Returns how many are gone.
+    """
+    with transaction.atomic():
+        rows = Artifact.objects.filter(deleted__isnull=False, pk__in=artifacts).order_by("pk")
+        locked = list(rows.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
+        pushed = Reference.objects.pending().filter(repository=OuterRef("repository"), digest=OuterRef("manifest_id"))
+        tagged = Tag.objects.live().filter(artifact=OuterRef("pk"))
+        # In a following statement, so that it sees what was committed before the locks were ours.
+        free = list(
+            Artifact.objects.filter(~Exists(pushed), ~Exists(tagged), pk__in=locked).values_list("pk", flat=True)
+        )
+        Tag.objects.filter(artifact__in=free).delete()
+        Reference.objects.filter(artifact__in=free).delete()
+        Artifact.objects.filter(pk__in=free).delete()
+    return len(free)
 
 
 # --- before the registry has it --------------------------------------------------------------------------
@@ -296,13 +318,15 @@ def _save_artifact(repository: Repository, manifest: oci.Manifest, extra: dict[s
     _ADD_CONTENT.row(manifest_rows.content(manifest))
     facts = manifest_rows.artifact_facts(manifest, told=extra, pushed=clock.now())
     fresh = Artifact(repository=repository, manifest_id=manifest.digest, **facts)
-    if added := _ADD_ARTIFACT.row(fresh):
-        fresh.pk = added[0]
-        return fresh, True
-    # A row that was there, live or not, is judged under its lock.
-    artifact = Artifact.objects.select_for_update(of=("self",), no_key=True).get(
-        repository=repository, manifest_id=manifest.digest
-    )
+    there = Artifact.objects.filter(repository=repository, manifest_id=manifest.digest)
+    artifact = None
+    # One that was deleted may be forgotten between the two.
+    while artifact is None:
+        if added := _ADD_ARTIFACT.row(fresh):
+            fresh.pk = added[0]
+            return fresh, True
+        # A row that was there, live or not, is judged under its lock.
+        artifact = there.select_for_update(of=("self",), no_key=True).first()
     is_new = artifact.deleted is not None
     for name, value in facts.items():
         setattr(artifact, name, value)
@@ -357,6 +381,24 @@ def _claim_accessories(artifact: Artifact) -> list[Artifact]:
         found.update({row.pk: row for row in rows})
         wanted = [row.digest for row in rows]
     return list(found.values())
+
+
+def _delete(rows: Sequence[Artifact], actor: str) -> None:
+    """Mark locked artifacts of one repository as deleted, and say so of the first, on which the others hang."""
+    repository = Repository.objects.select_related("project").get(pk=rows[0].repository_id)
+    for row in rows:
+        _mark_deleted(row)
+    emit(
+        ArtifactDeleted(
+            actor=actor,
+            project_id=repository.project_id,
+            project=repository.project.name,
+            repository=repository.name,
+            digest=rows[0].digest,
+        )
+    )
+    # Together: a blob that two of them share is counted once.
+    quotas.refund(project=repository.project, artifacts=[row.pk for row in rows])
 
 
 def _mark_deleted(artifact: Artifact) -> None:

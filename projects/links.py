@@ -2,31 +2,42 @@
 
 Who keeps a link (announce, record) and who removes one (claim) meet in row locks: keepers update or lock
 `FOR KEY SHARE`, removers take `FOR UPDATE`, look again in a following statement, then change.
+
+A removal is a claim (the row is *deleting*), then the store, then the row. Who waits for one whose remover died
+finishes it, unless garbage collection is at work: a collector that was only asleep would go on removing what has come
+since. It holds COLLECTION for as long as it lives.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import structlog
+from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
-from core import clock, errors
+from core import clock, errors, locks
 from core.postgres.prepared import Statement
-from core.store import client, files
+from core.store import files
+from core.store.files import Kind as FileKind
 from core.store.files import Link
+from projects import blobs
 from projects.models import Blob, Project, Reference, Repository, RepositoryBlob
 
 Kind = RepositoryBlob.Kind
 log = structlog.get_logger(__name__)
 
 # Garbage collection leaves links alone that were touched within its grace; a HEAD refreshes a quarter of it.
-GRACE = timedelta(hours=2)
+GRACE = timedelta(hours=settings.GC_TIME_WINDOW_HOURS)
+COLLECTION = "garbage collection"
+"""The lock of whoever collects garbage (`core.locks.sole`)."""
 # How long a request waits for a removal under way, and after how long such a removal counts as abandoned.
 WAIT_SECONDS = 10.0
 REMOVAL_LEASE = timedelta(seconds=60)
+_BATCH = 500
 
 # The lock on the blob waits for who removes its data, and then sees whether they are going; whoever comes to remove
 # them after that finds the new link. A blob that another statement adds at this moment is seen by neither half: then
@@ -136,6 +147,18 @@ def record_all_present(*, repository: Repository, sizes: Mapping[str, int], kind
         _LINKS_ARE_PRESENT.rows(repository.pk, numbers, kind.value)
 
 
+def take_in(*, repository: Repository, digest: str, size: int, kind: Kind, touched: datetime) -> None:
+    """Make the row of a link that only the store knows, as old as it is there."""
+    known = {"size": size, "state": Blob.State.PRESENT}
+    blob, _ = Blob.objects.get_or_create(digest=digest, defaults=known)
+    RepositoryBlob.objects.get_or_create(
+        repository=repository,
+        blob=blob,
+        kind=kind,
+        defaults={"state": RepositoryBlob.State.PRESENT, "touched": touched},
+    )
+
+
 def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
     """Real sizes in bytes of the blobs that the repository has; digests it does not have are left out.
 
@@ -151,22 +174,48 @@ def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
 
 def delete_blob(*, repository: Repository, digest: str) -> None:
     """Take a blob out of a repository. BlobUnknown when it is not there, BlobReferenced when it is needed."""
+    known = RepositoryBlob.objects.filter(repository=repository, blob__digest=digest, kind=Kind.LAYER)
+    link = known.exclude(state=RepositoryBlob.State.DELETING).first()
+    if link is None:
+        raise errors.BlobUnknown(detail=digest)
+    claimed = claim([link.pk])
+    if not claimed:
+        # It was removed by somebody else meanwhile, or it is needed.
+        raise errors.BlobReferenced(detail=digest) if known.exists() else errors.BlobUnknown(detail=digest)
+    remove(claimed)
+
+
+def claim(links: Sequence[int], *, untouched_since: datetime | None = None) -> list[RepositoryBlob]:
+    """Mark links (their ids) as being removed, of those that no manifest needs: live, deleted or on its way.
+
+    With `untouched_since`, only those that nobody counted on since then, and none that somebody else has locked at
+    this moment. Gives the links that are ours to be removed.
+    """
     with transaction.atomic():
-        link = (
-            RepositoryBlob.objects.select_for_update(of=("self",))
-            .filter(repository=repository, blob__digest=digest, kind=Kind.LAYER)
-            .exclude(state=RepositoryBlob.State.DELETING)
-            .first()
+        rows = RepositoryBlob.objects.select_for_update(of=("self",), skip_locked=untouched_since is not None)
+        rows = rows.filter(pk__in=links).exclude(state=RepositoryBlob.State.DELETING).order_by("pk")
+        if untouched_since is not None:
+            rows = rows.filter(touched__lt=untouched_since)
+        locked = list(rows.values_list("pk", flat=True))
+        # In a following statement, so that it sees what was committed before the locks were ours.
+        needed = Reference.objects.filter(repository=OuterRef("repository"), digest=OuterRef("blob__digest"))
+        free = RepositoryBlob.objects.filter(~Exists(needed), pk__in=locked)
+        claimed = list(free.select_related("repository__project", "blob").order_by("pk"))
+        RepositoryBlob.objects.filter(pk__in=[link.pk for link in claimed]).update(
+            state=RepositoryBlob.State.DELETING, touched=clock.now()
         )
-        if link is None:
-            raise errors.BlobUnknown(detail=digest)
-        # A following statement, so that it sees what was committed before the lock was ours.
-        if Reference.objects.filter(repository=repository, digest=digest).exists():
-            raise errors.BlobReferenced(detail=digest)
-        link.state = RepositoryBlob.State.DELETING
-        link.touched = clock.now()
-        link.save(update_fields=["state", "touched"])
-    _finish_removal(link)
+    return claimed
+
+
+def remove(claimed: Sequence[RepositoryBlob]) -> None:
+    """Remove the registry's links that were claimed, then our rows. Both may be done twice."""
+    files.remove_links(*map(in_store, claimed))
+    forget(claimed)
+
+
+def forget(claimed: Sequence[RepositoryBlob]) -> None:
+    """Drop the rows of links that are removed."""
+    RepositoryBlob.objects.filter(pk__in=[link.pk for link in claimed], state=RepositoryBlob.State.DELETING).delete()
 
 
 def remove_links_of(*, project: Project) -> None:
@@ -178,8 +227,8 @@ def remove_links_of(*, project: Project) -> None:
         state=RepositoryBlob.State.DELETING, touched=clock.now()
     )
     links = RepositoryBlob.objects.filter(repository__project=project, state=RepositoryBlob.State.DELETING)
-    for link in links.select_related("repository", "blob").iterator():
-        _finish_removal(link)
+    while batch := list(links.select_related("repository", "blob").order_by("pk")[:_BATCH]):
+        remove(batch)
 
 
 def wait_for_removal(*, project_name: str) -> None:
@@ -197,26 +246,23 @@ def wait_for_removal(*, project_name: str) -> None:
 
 
 def finish_abandoned(*, repository: Repository, digest: str) -> None:
-    """Finish the removal of a link whose remover seems to have died."""
-    link = (
-        RepositoryBlob.objects.filter(
-            repository=repository,
-            blob__digest=digest,
-            state=RepositoryBlob.State.DELETING,
-            touched__lt=clock.now() - REMOVAL_LEASE,
-        )
-        .select_related("repository", "blob")
-        .first()
-    )
-    if link is not None:
+    """Finish the removal of a link, or of its data, whose remover seems to have died."""
+    stale = clock.now() - REMOVAL_LEASE
+    links = RepositoryBlob.objects.filter(
+        repository=repository, blob__digest=digest, state=RepositoryBlob.State.DELETING, touched__lt=stale
+    ).select_related("repository", "blob")
+    data = blobs.abandoned(stale).filter(digest=digest)
+    if not links.exists() and not data.exists():
+        return
+    with locks.sole(COLLECTION) as is_free:
+        if not is_free:
+            return
         log.info("abandoned_removal_finished", repository=repository.name, digest=digest)
-        _finish_removal(link)
+        remove(list(links))
+        blobs.remove(list(data))
 
 
-def _finish_removal(link: RepositoryBlob) -> None:
-    """Remove the registry's link, then our row. Both may be done twice."""
-    if link.kind == Kind.LAYER:
-        client.delete_blob(repository=link.repository.name, digest=link.blob.digest)
-    else:
-        client.delete_manifest(repository=link.repository.name, digest=link.blob.digest)
-    RepositoryBlob.objects.filter(pk=link.pk, state=RepositoryBlob.State.DELETING).delete()
+def in_store(link: RepositoryBlob) -> Link:
+    """What the registry has for a row."""
+    kind: FileKind = "layer" if link.kind == Kind.LAYER else "manifest"
+    return Link(link.repository.name, kind, link.blob.digest)

@@ -107,9 +107,12 @@ def repositories_there() -> list[str]:
 @contextmanager
 def alone() -> Iterator[None]:
     """One at a time moves tags between store and Postgres; Conflict for whoever comes second."""
-    with locks.sole("tags of the store") as is_mine:
+    with locks.sole("tags of the store") as is_mine, locks.sole(links.COLLECTION) as is_free:
         if not is_mine:
             raise errors.Conflict("another adopt or export-tags is running; wait until it has ended")
+        # What is taken over has no pending rows that would protect it.
+        if not is_free:
+            raise errors.Conflict("garbage collection is at work; wait until it has ended, or stop it")
         yield
 
 

@@ -82,12 +82,22 @@ def _parts(filesystem: S3FileSystem, path: str) -> Iterator[Part]:
         for upload in listing.get("Uploads", []):
             name, number = f"{bucket}/{upload['Key']}", upload["UploadId"]
             yield Part(name, number, upload["Initiated"], 0)
-            parts = filesystem.call_s3("list_parts", Bucket=bucket, Key=upload["Key"], UploadId=number)
-            for part in parts.get("Parts", []):
-                yield Part(name, number, part["LastModified"], part["Size"])
+            yield from _parts_of(filesystem, name, number)
         if not listing.get("IsTruncated"):
             return
         more = {"KeyMarker": listing["NextKeyMarker"], "UploadIdMarker": listing["NextUploadIdMarker"]}
+
+
+def _parts_of(filesystem: S3FileSystem, path: str, upload: str) -> Iterator[Part]:
+    bucket, _, key = path.partition("/")
+    more: dict[str, int] = {}
+    while True:
+        listing = filesystem.call_s3("list_parts", Bucket=bucket, Key=key, UploadId=upload, **more)
+        for part in listing.get("Parts", []):
+            yield Part(path, upload, part["LastModified"], part["Size"])
+        if not listing.get("IsTruncated"):
+            return
+        more = {"PartNumberMarker": int(listing["NextPartNumberMarker"])}
 
 
 def _abort(filesystem: S3FileSystem, part: Part) -> None:

@@ -19,6 +19,8 @@ OURS = {"WHARF_SECRETS", "WHARF_DATABASE_URL", "WHARF_REDIS_URL", "WHARF_REGISTR
 OWN_USE = {"WHARF_PORT", "WHARF_EXTERNAL_URL", "WHARF_CORE_WORKERS", "WHARF_CORE_REPLICAS", "WHARF_WORKER_REPLICAS",
            "WHARF_BEAT_REPLICAS", "WHARF_TLS_CERT", "WHARF_TLS_KEY", "WHARF_TLS_PORT",
            "WHARF_STORE_CREDENTIALS"}  # fmt: skip
+# Harbor's name for it, without our prefix.
+GRACE = "GC_TIME_WINDOW_HOURS"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
@@ -81,6 +83,7 @@ def parse(given: Mapping[str, str]) -> Settings:
     _number(given, "WHARF_TOKEN_EXPIRATION", 5, 1, 10080)
     _number(given, "WHARF_CREDENTIAL_CACHE_SECONDS", 300, 0, 86400)
     _number(given, "WHARF_LOGIN_FAILURES_PER_MINUTE", 10, 1, 1_000_000)
+    _hours(given, GRACE)
     if given.get("WHARF_LOG_LEVEL", "INFO") not in LOG_LEVELS:
         raise Unusable(f"WHARF_LOG_LEVEL is {given['WHARF_LOG_LEVEL']!r}; it must be one of {', '.join(LOG_LEVELS)}")
     tls = _tls(given, port)
@@ -133,6 +136,8 @@ def admin_password(preset: str) -> str:
 
 
 def _is_setting(name: str) -> bool:
+    if name == GRACE:
+        return True
     return name.startswith("WHARF_") and not name.startswith("WHARF_TEST_") and name not in NOT_REMEMBERED | OURS
 
 
@@ -211,6 +216,15 @@ def _plain(name: str, value: str) -> str:
     if not value.isprintable() or any(character in value for character in "\"'\\"):
         raise Unusable(f"{name} must be one line without quotes and backslashes")
     return value
+
+
+def _hours(given: Mapping[str, str], name: str) -> None:
+    try:
+        is_sensible = 0 <= float(given.get(name, "2")) <= 8760
+    except ValueError:
+        is_sensible = False
+    if not is_sensible:
+        raise Unusable(f"{name} is {given[name]!r}; it must be a number of hours from 0 to 8760")
 
 
 def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

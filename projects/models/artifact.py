@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -37,6 +38,31 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
         rows = self.live() if repository is None else self.live().filter(repository=repository)
         # In this order: few are parts, so few are asked for their tags.
         return rows.filter(~accessory).filter(~part_of_an_index | tagged)
+
+    def unneeded(self, since: datetime) -> ArtifactQuerySet:
+        """Live ones that no tag, index, subject or accessory has needed since then, nor anybody pushed.
+
+        An index on its way, and one that was deleted and is not yet forgotten, needs its parts.
+        """
+        reference, tag = apps.get_model("projects", "Reference"), apps.get_model("projects", "Tag")
+        here = {"repository": models.OuterRef("repository_id")}
+        tags = tag.objects.filter(artifact=models.OuterRef("pk"))
+        still = models.Q(deleted__isnull=True) | models.Q(deleted__gte=since)
+        wholes = reference.objects.filter(**here, kind=reference.Kind.CHILD, digest=models.OuterRef("manifest_id"))
+        hanging = Accessory.objects.filter(**here, subject_digest=models.OuterRef("manifest_id"))
+        return self.live().filter(
+            ~models.Exists(tags.filter(still)),
+            ~models.Exists(wholes),
+            ~models.Exists(Accessory.objects.filter(artifact=models.OuterRef("pk"))),
+            ~models.Exists(hanging.filter(artifact__deleted__isnull=True)),
+            pushed__lt=since,
+            repository__deleted__isnull=True,
+            repository__project__deleted__isnull=True,
+        )
+
+    def trashed(self, before: datetime) -> ArtifactQuerySet:
+        """Those that were deleted before this time."""
+        return self.filter(deleted__lt=before)
 
 
 class Artifact(models.Model):

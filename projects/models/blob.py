@@ -21,6 +21,8 @@ class Blob(models.Model):
     """In bytes, as the store has it; None until the store told."""
     state = models.CharField(max_length=16, choices=State, default=State.ANNOUNCED)
     created = models.DateTimeField(default=timezone.now)
+    claimed = models.DateTimeField(null=True)
+    """When somebody began to remove it."""
 
     class Meta:
         # `unique=True` would bring a second index, for LIKE.

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from core import errors
-from core.store import client
+from core.store import files
 from projects import links, projects
 from projects.models import Blob, Project, Repository, RepositoryBlob
 from rbac.models import User
@@ -122,12 +122,12 @@ def test_a_name_waits_until_the_registry_let_go_of_it(
     old = factories.project(name, alice)
     links.announce(repository=factories.repository(old, "app"), digest="sha256:" + "3" * 64)
 
-    def away(**_: object) -> bool:
+    def away(*_: object) -> None:
         raise errors.StoreUnavailable
 
     monkeypatch.setattr(links, "WAIT_SECONDS", 0.2)
     with monkeypatch.context() as patched:
-        patched.setattr(client, "delete_blob", away)
+        patched.setattr(files, "remove_links", away)
         projects.delete(project=old, actor=alice)
         with pytest.raises(errors.Conflict, match="still being removed"):
             projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)

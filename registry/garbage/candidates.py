@@ -1,0 +1,82 @@
+"""What may go, asked of the rows. Each answer is looked at again, under lock, by who takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from django.db import transaction
+from django.db.models import Count, Exists, Model, OuterRef, QuerySet
+
+from projects import blobs
+from projects.models import Artifact, Blob, Manifest, Reference, RepositoryBlob
+
+M = TypeVar("M", bound=Model)
+_PAGE = 1000
+
+
+def links(before: datetime, doomed: Sequence[int] = ()) -> QuerySet[RepositoryBlob]:
+    """Links that no manifest of their repository needs and nobody counted on since, in projects that live.
+
+    A manifest needs them as long as it is not forgotten, or is on its way; `doomed` artifacts (their ids) need nothing.
+    """
+    needed = Reference.objects.filter(repository=OuterRef("repository"), digest=OuterRef("blob__digest"))
+    if doomed:
+        needed = needed.exclude(artifact__in=doomed)
+    old = RepositoryBlob.objects.filter(~Exists(needed), touched__lt=before, repository__project__deleted__isnull=True)
+    return old.exclude(state=RepositoryBlob.State.DELETING)
+
+
+def repositories(before: datetime) -> list[tuple[int, str, int]]:
+    """Id and name of every repository that has such links, and how many."""
+    found = links(before).values_list("repository", "repository__name")
+    return list(found.annotate(number=Count("pk")).order_by("repository__name"))
+
+
+def links_of(repository: int, before: datetime) -> list[int]:
+    """The ids of a repository's."""
+    return list(links(before).filter(repository=repository).order_by("pk").values_list("pk", flat=True))
+
+
+def data() -> QuerySet[Blob]:
+    """Data that no repository has a link to."""
+    return blobs.unlinked().exclude(state=Blob.State.DELETING)
+
+
+def data_without(gone: Sequence[int]) -> QuerySet[Blob]:
+    """The same if these links (their ids) and their manifests were gone."""
+    left = RepositoryBlob.objects.filter(blob=OuterRef("pk")).exclude(pk__in=gone)
+    return Blob.objects.filter(~Exists(left)).exclude(state=Blob.State.DELETING)
+
+
+def abandoned_links(before: datetime) -> QuerySet[RepositoryBlob]:
+    """Links whose removal began before this time and did not end."""
+    found = RepositoryBlob.objects.filter(state=RepositoryBlob.State.DELETING, touched__lt=before)
+    return found.select_related("repository__project", "blob")
+
+
+def manifests_among(digests: Sequence[str]) -> set[str]:
+    """Which of these are manifests."""
+    return set(Manifest.objects.filter(pk__in=digests).values_list("pk", flat=True))
+
+
+def forget_manifests(limit: int) -> int:
+    """Drop the bytes of some manifests that are in no repository any more; returns how many were dropped."""
+    nowhere = Manifest.objects.filter(~Exists(Artifact.objects.filter(manifest=OuterRef("pk"))))
+    pushed = Reference.objects.pending().filter(digest=OuterRef("pk"), kind=Reference.Kind.SELF)
+    with transaction.atomic():
+        found = nowhere.filter(~Exists(pushed)).select_for_update(skip_locked=True, of=("self",))
+        locked = list(found.values_list("pk", flat=True)[:limit])
+        # In a following statement, so that it sees what was committed before the locks were ours.
+        gone = list(nowhere.filter(~Exists(pushed), pk__in=locked).values_list("pk", flat=True))
+        Manifest.objects.filter(pk__in=gone).delete()
+    return len(gone)
+
+
+def in_pages(found: QuerySet[M], size: int = _PAGE) -> Iterator[list[M]]:
+    """All rows of a question, so many at a time, by their keys: rows that go meanwhile shift nothing."""
+    after = 0
+    while page := list(found.filter(pk__gt=after).order_by("pk")[:size]):
+        yield page
+        after = page[-1].pk

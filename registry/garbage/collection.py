@@ -1,0 +1,330 @@
+"""One run of garbage collection, phase by phase.
+
+Rows decide (invariant I14): deleted artifacts are forgotten, then links that no manifest needs go, then data that no
+link leads to, each claimed under lock and looked at again before it goes. A run that dies leaves claims behind, which
+the next one finishes; one that is begun again goes on from its last batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.db.models import QuerySet
+
+from core import clock, errors, locks
+from core.store import files, uploads
+from jobservice.context import Context
+from projects import artifacts, blobs, links, quotas
+from projects.demo import seeding
+from projects.models import Artifact, Blob, RepositoryBlob
+from registry.garbage import candidates, leftovers
+from registry.garbage.activity import Activity
+
+T = TypeVar("T")
+# So few that who waits for one of them does not wait long, and that a process that dies leaves little to be finished.
+BATCH = 200
+# A removal that did not begin by then is not begun: others might have taken it over.
+FRESH_SECONDS = links.REMOVAL_LEASE.total_seconds() / 2
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a run is asked for."""
+
+    delete_untagged: bool = False
+    dry_run: bool = False
+    workers: int = 1
+    """How many threads remove from the store side by side."""
+    audit: bool = False
+    """Look through the whole store for what no row knows."""
+    per_second: float = 0
+    """At most so many removals; 0 for no limit."""
+    grace: timedelta = field(default_factory=lambda: links.GRACE)
+
+
+@dataclass
+class Totals:
+    """What a run has removed so far, or would remove."""
+
+    freed_space: int = 0
+    """Bytes of data and of uploads."""
+    purged_blobs: int = 0
+    purged_manifests: int = 0
+    links: int = 0
+    untagged: int = 0
+    uploads: int = 0
+    orphans: int = 0
+    skipped: int = 0
+    """Repositories that were left alone because something was being pushed there."""
+    projects: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Project → its links that went, and the bytes behind them (which others may still need)."""
+
+    def add_links(self, gone: Iterable[RepositoryBlob]) -> None:
+        for link in gone:
+            self.links += 1
+            mine = self.projects.setdefault(link.repository.project.name, {"links": 0, "bytes": 0})
+            mine["links"] += 1
+            mine["bytes"] += link.blob.size or 0
+
+    def add_data(self, gone: Sequence[Blob]) -> None:
+        manifests = candidates.manifests_among([blob.digest for blob in gone])
+        self.purged_manifests += len(manifests)
+        self.purged_blobs += len(gone) - len(manifests)
+        self.freed_space += sum(blob.size or 0 for blob in gone)
+
+
+def collect(ctx: Context, wishes: Wishes) -> None:
+    """Collect garbage, or say what would go. Unavailable while another collection is at work."""
+    seeding.check_content()
+    files.check()
+    ctx.log.info("workers: %d", wishes.workers)
+    ctx.log.info("what somebody counted on within %s stays", wishes.grace)
+    with locks.sole(links.COLLECTION) as hold:
+        if not hold:
+            raise errors.Unavailable("another garbage collection, or an adoption, is at work")
+        run = DryRun(ctx, wishes, hold) if wishes.dry_run else Run(ctx, wishes, hold)
+        run.phases()
+        ctx.tell(**asdict(run.totals))
+
+
+class Run:
+    """A collection under way."""
+
+    def __init__(self, ctx: Context, wishes: Wishes, hold: locks.Hold) -> None:
+        self.log, self.wishes = ctx.log, wishes
+        self.totals = Totals(**ctx.state)
+        self.before: datetime = clock.now() - wishes.grace
+        """What somebody counted on since then stays."""
+        self.activity = Activity(self.before)
+        self._ctx, self._hold = ctx, hold
+        self._pace = _Pace(wishes.per_second)
+        self._skipped: set[int] = set()
+
+    def phases(self) -> None:
+        self._finish_abandoned()
+        if self.wishes.audit:
+            self._take_orphans_in()
+        self._forget(self._ids(Artifact.objects.trashed(self.before)))
+        if self.wishes.delete_untagged:
+            self._delete_untagged()
+        self._remove_links()
+        self._remove_data()
+        while candidates.forget_manifests(BATCH):
+            self._step()
+        self._remove_uploads()
+        self._say_what_went()
+
+    # --- what earlier runs left, and what only the store knows -------------------------------------------------------
+    def _finish_abandoned(self) -> None:
+        stale = clock.now() - links.REMOVAL_LEASE
+        for page in candidates.in_pages(candidates.abandoned_links(stale), BATCH):
+            self._take_links_away(page)
+        for rows in candidates.in_pages(blobs.abandoned(stale), BATCH):
+            self._take_data_away(rows)
+
+    def _take_orphans_in(self) -> None:
+        for orphan in leftovers.orphans(self.before):
+            self.log.info("only the store knows: %s", orphan)
+            leftovers.take_in(orphan)
+            self.totals.orphans += 1
+            self._ctx.checkpoint()
+
+    # --- manifests ---------------------------------------------------------------------------------------------------
+    def _delete_untagged(self) -> None:
+        """Until nothing more is found: the parts of an index are needed until it is forgotten."""
+        while gone := [artifact.pk for artifact in self._untagged() if self._delete(artifact)]:
+            self._forget(gone)
+
+    def _untagged(self) -> Iterator[Artifact]:
+        unneeded = Artifact.objects.unneeded(self.before).select_related("repository")
+        for page in candidates.in_pages(unneeded):
+            yield from (each for each in page if not self._is_busy(each.repository_id, each.repository.name))
+
+    def _delete(self, artifact: Artifact) -> bool:
+        if not artifacts.delete_unneeded(artifact=artifact, since=self.before):
+            return False
+        self.log.info("untagged artifact deleted: %s@%s", artifact.repository.name, artifact.digest)
+        self.totals.untagged += 1
+        self._ctx.checkpoint()
+        return True
+
+    def _forget(self, deleted: Iterable[int]) -> None:
+        for batch in _batches(deleted):
+            artifacts.purge(artifacts=batch)
+            self._step()
+
+    # --- links, then data --------------------------------------------------------------------------------------------
+    def _remove_links(self) -> None:
+        plan = candidates.repositories(self.before)
+        total, done = sum(count for _, _, count in plan), 0
+        self.log.info("%d links in %d repositories are not needed any more", total, len(plan))
+        for repository, name, count in plan:
+            self._remove_links_of(repository, name)
+            done += count
+            self._ctx.progress(done, total)
+
+    def _remove_links_of(self, repository: int, name: str) -> None:
+        for batch in _batches(candidates.links_of(repository, self.before)):
+            # Between two batches somebody may begin.
+            if self._is_busy(repository, name):
+                return
+            with self._promptly():
+                claimed = links.claim(batch, untouched_since=self.before)
+            self._take_links_away(claimed)
+
+    def _take_links_away(self, claimed: Sequence[RepositoryBlob]) -> None:
+        self._side_by_side(lambda part: files.remove_links(*map(links.in_store, part)), claimed)
+        links.forget(claimed)
+        self.totals.add_links(claimed)
+        self._step(len(claimed))
+
+    def _remove_data(self) -> None:
+        total, done = candidates.data().count(), 0
+        self.log.info("%d blobs are not linked any more", total)
+        for page in candidates.in_pages(candidates.data(), BATCH):
+            with self._promptly():
+                claimed = blobs.claim([blob.pk for blob in page])
+            self._take_data_away(claimed)
+            done += len(page)
+            self._ctx.progress(done, total)
+
+    def _take_data_away(self, claimed: Sequence[Blob]) -> None:
+        for blob in claimed:
+            self.log.info("delete blob from storage: %s", blob.digest)
+        self._side_by_side(lambda part: files.remove_data(*(blob.digest for blob in part)), claimed)
+        self.totals.add_data(claimed)
+        blobs.forget(claimed)
+        self._step(len(claimed))
+
+    def _remove_uploads(self) -> None:
+        for name, uuid, size in leftovers.old_uploads(self.before):
+            self.log.info("delete what is left of an upload: %s %s", name, uuid)
+            uploads.remove(name, uuid)
+            self.totals.uploads += 1
+            self.totals.freed_space += size
+            self._step(1)
+
+    # --- between the steps -------------------------------------------------------------------------------------------
+    def _is_busy(self, repository: int, name: str) -> bool:
+        is_busy = self.activity.is_busy(repository, name)
+        if is_busy and repository not in self._skipped:
+            self._skipped.add(repository)
+            self.totals.skipped += 1
+            self.log.info("left alone, something is being pushed there: %s", name)
+        return is_busy
+
+    @contextmanager
+    def _promptly(self) -> Iterator[None]:
+        """A claim; afterwards an error, unless what was claimed is surely still ours to be removed."""
+        began = _uptime()
+        yield
+        if _uptime() - began > FRESH_SECONDS or not self._hold.is_kept():
+            raise errors.Unavailable("this process slept, or lost the lock of garbage collection")
+
+    def _side_by_side(self, remove: Callable[[Sequence[T]], None], claimed: Sequence[T]) -> None:
+        count = self.wishes.workers
+        parts = [part for first in range(count) if (part := claimed[first::count])]
+        with ThreadPoolExecutor(count, thread_name_prefix="gc") as threads:
+            list(threads.map(remove, parts))
+
+    def _step(self, removed: int = 0) -> None:
+        """After each batch: what was done is written down, and whether to go on is asked."""
+        self._pace.wait(removed)
+        self._ctx.tell(**asdict(self.totals))
+        self._ctx.checkpoint(asdict(self.totals))
+
+    @staticmethod
+    def _ids(rows: QuerySet[Any]) -> Iterator[int]:
+        for page in candidates.in_pages(rows):
+            yield from (row.pk for row in page)
+
+    def _say_what_went(self) -> None:
+        for name, of_project in sorted(self.totals.projects.items()):
+            self.log.info("%s: %d links, %s behind them", name, of_project["links"], quotas.human(of_project["bytes"]))
+        blobs_gone, manifests_gone = self.totals.purged_blobs, self.totals.purged_manifests
+        self.log.info("%d blobs and %d manifests are actually deleted", blobs_gone, manifests_gone)
+        self.log.info("The GC freed up %s space", quotas.human(self.totals.freed_space))
+
+
+class DryRun(Run):
+    """What would go, if nothing changed; it locks nothing and changes nothing."""
+
+    def phases(self) -> None:
+        if self.wishes.audit:
+            for orphan in leftovers.orphans(self.before):
+                self.log.info("only the store knows: %s", orphan)
+                self.totals.orphans += 1
+                self._ctx.checkpoint()
+        gone = self._links(self._doomed())
+        self._data(gone)
+        for name, uuid, size in leftovers.old_uploads(self.before):
+            self.log.info("upload eligible for deletion: %s %s", name, uuid)
+            self.totals.uploads += 1
+            self.totals.freed_space += size
+        self._say_what_would_go()
+
+    def _doomed(self) -> list[int]:
+        """The artifacts that would be forgotten."""
+        doomed = list(self._ids(Artifact.objects.trashed(self.before)))
+        if self.wishes.delete_untagged:
+            for artifact in self._untagged():
+                self.log.info(
+                    "untagged artifact eligible for deletion: %s@%s", artifact.repository.name, artifact.digest
+                )
+                self.totals.untagged += 1
+                doomed.append(artifact.pk)
+        return doomed
+
+    def _links(self, doomed: Sequence[int]) -> list[int]:
+        gone: list[int] = []
+        found = candidates.links(self.before, doomed).select_related("repository__project", "blob")
+        for page in candidates.in_pages(found):
+            going = [link for link in page if not self._is_busy(link.repository_id, link.repository.name)]
+            self.totals.add_links(going)
+            gone += [link.pk for link in going]
+            self._ctx.checkpoint()
+        return gone
+
+    def _data(self, gone: Sequence[int]) -> None:
+        for page in candidates.in_pages(candidates.data_without(gone)):
+            manifests = candidates.manifests_among([blob.digest for blob in page])
+            for blob in page:
+                kind = "manifest" if blob.digest in manifests else "blob"
+                self.log.info("%s eligible for deletion: %s", kind, blob.digest)
+            self.totals.add_data(page)
+            self._ctx.checkpoint()
+
+    def _say_what_would_go(self) -> None:
+        blobs_gone, manifests_gone = self.totals.purged_blobs, self.totals.purged_manifests
+        self.log.info("%d blobs and %d manifests eligible for deletion", blobs_gone, manifests_gone)
+        self.log.info("The GC could free up %s space", quotas.human(self.totals.freed_space))
+
+
+class _Pace:
+    """No more than so many a second, over the whole run."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second, self._began, self._done = per_second, time.monotonic(), 0
+
+    def wait(self, more: int) -> None:
+        self._done += more
+        if self._per_second:
+            time.sleep(max(0.0, self._done / self._per_second - (time.monotonic() - self._began)))
+
+
+def _uptime() -> float:
+    """Seconds, with those in which this machine slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _batches(found: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(found)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

@@ -1,0 +1,399 @@
+"""What garbage collection takes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from core import clock, errors, locks, oci
+from core.store import client, files
+from jobservice import runner, service
+from jobservice.context import Stopped
+from jobservice.models import Execution, Task
+from jobservice.status import Trigger
+from projects import artifacts, copies, links, quotas, repositories, tags
+from projects.models import Artifact, Blob, Manifest, Project, Repository, RepositoryBlob, Tag
+from rbac.models import User
+from registry.garbage import collection
+from registry.garbage.collection import Totals, Wishes
+from registry.jobs import GarbageCollection
+from registry.verify import verify
+from tests import factories
+from tests.e2e.client import make_image, make_index
+from tests.jobservice.jobs import log_of, tasks_of
+from tests.old_registry import STORE
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
+NOW = timedelta()
+LONG_AGO = timedelta(hours=3)
+
+
+class Recorder:
+    """What a job is given, for a test: remembers, and does something at a step."""
+
+    def __init__(self, at_step: Callable[[int], None] = lambda step: None, state: dict[str, Any] | None = None) -> None:
+        self.lines: list[str] = []
+        self.state: dict[str, Any] = state or {}
+        self.told: dict[str, Any] = {}
+        self.log = logging.Logger("test")
+        self.log.addHandler(self._Lines(self.lines))
+        self._steps, self._at_step = 0, at_step
+
+    class _Lines(logging.Handler):
+        def __init__(self, lines: list[str]) -> None:
+            super().__init__()
+            self._lines = lines
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self._lines.append(record.getMessage())
+
+    def checkpoint(self, state: dict[str, Any] | None = None) -> None:
+        if state is not None:
+            self.state = state
+        self._steps += 1
+        self._at_step(self._steps)
+
+    def progress(self, done: int, total: int) -> None:
+        assert 0 <= done <= total
+
+    def tell(self, **facts: Any) -> None:
+        self.told.update(facts)
+
+
+def collect(ctx: Recorder | None = None, **wishes: Any) -> Totals:
+    used = ctx or Recorder()
+    collection.collect(used, Wishes(**{"grace": NOW, **wishes}))  # type: ignore[arg-type]
+    return Totals(**used.told)
+
+
+@pytest.fixture
+def app(team: Project) -> Repository:
+    return factories.repository(team, "app")
+
+
+def age(by: timedelta = LONG_AGO) -> None:
+    """Let everything that there is have happened some hours earlier, in the rows and in the store."""
+    then = clock.now() - by
+    RepositoryBlob.objects.update(touched=then)
+    Artifact.objects.update(pushed=then)
+    Artifact.objects.filter(deleted__isnull=False).update(deleted=then)
+    Tag.objects.filter(deleted__isnull=False).update(deleted=then)
+    for path in STORE.rglob("*"):
+        os.utime(path, (then.timestamp(), then.timestamp()))
+
+
+def stored() -> set[str]:
+    return {digest for digest, _ in files.digests()}
+
+
+def digests_of(artifact: Artifact) -> set[str]:
+    return set(artifact.references.filter(kind__in=("self", "config", "layer")).values_list("digest", flat=True))
+
+
+def assert_sound() -> None:
+    """Nothing that is needed is missing, and nothing is counted wrongly."""
+    assert list(verify(deep=True)) == []
+    for project in Project.objects.live():
+        assert project.quota.used == quotas.usage(project=project)
+
+
+def test_a_deleted_image_leaves_the_store_and_others_stay(app: Repository, alice: User) -> None:
+    kept, gone = factories.push(app, alice, "kept"), factories.push(app, alice, "gone")
+    needed, doomed = digests_of(kept), digests_of(gone)
+    sizes = dict(files.digests())
+    artifacts.delete(artifact=gone, actor=alice)
+    totals = collect()
+    assert stored() == needed
+    assert totals.freed_space == sum(sizes[digest] for digest in doomed - needed)
+    assert (totals.purged_manifests, totals.purged_blobs) == (1, len(doomed - needed) - 1)
+    assert set(totals.projects) == {"team"}
+    assert not Artifact.objects.filter(pk=gone.pk).exists()
+    assert not Manifest.objects.filter(pk=gone.digest).exists()
+    assert set(Blob.objects.values_list("digest", flat=True)) == needed
+    assert_sound()
+
+
+def test_what_happened_within_the_grace_stays(app: Repository, alice: User) -> None:
+    gone = factories.push(app, alice, "gone")
+    artifacts.delete(artifact=gone, actor=alice)
+    before = stored()
+    assert collect(grace=timedelta(hours=2)).freed_space == 0
+    assert stored() == before
+    age()
+    assert collect(grace=timedelta(hours=2)).purged_manifests == 1
+    assert stored() == set()
+
+
+def test_a_layer_that_others_need_stays_for_them(app: Repository, alice: User) -> None:
+    shared = os.urandom(200)
+    other = factories.repository(app.project, "other")
+    factories.push(other, alice, "v1", make_image(shared, os.urandom(100)))
+    gone = factories.push(app, alice, "v1", make_image(shared, os.urandom(100)))
+    artifacts.delete(artifact=gone, actor=alice)
+    collect()
+    digest = oci.digest_of(shared)
+    assert not factories.registry_has("team/app", digest)
+    assert factories.registry_has("team/other", digest)
+    assert_sound()
+
+
+def test_a_copy_stays_when_its_source_goes(app: Repository, alice: User) -> None:
+    source = factories.push(app, alice, "v1")
+    target = factories.repository(app.project, "copy")
+    copies.copy(source=source, repository=target, actor=alice)
+    repositories.delete(repository=app, actor=alice)
+    collect()
+    copied = Artifact.objects.get(repository=target)
+    assert client.get_manifest(repository="team/copy", digest=copied.digest) == bytes(copied.manifest.content)
+    assert all(factories.registry_has("team/copy", digest) for digest in digests_of(copied) - {copied.digest})
+    assert_sound()
+
+
+def untag(artifact: Artifact, actor: User) -> None:
+    for tag in Tag.objects.live().filter(artifact=artifact):
+        tags.delete(tag=tag, actor=actor)
+
+
+def test_untagged_images_go_only_when_asked(app: Repository, alice: User) -> None:
+    image = factories.push(app, alice, "v1")
+    untag(image, alice)
+    assert collect().untagged == 0
+    assert Artifact.objects.live().filter(pk=image.pk).exists()
+    assert collect(delete_untagged=True).untagged == 1
+    assert stored() == set()
+    assert_sound()
+
+
+def test_who_was_tagged_or_pushed_within_the_grace_is_not_untagged_enough(app: Repository, alice: User) -> None:
+    image = factories.push(app, alice, "v1")
+    untag(image, alice)
+    Artifact.objects.update(pushed=clock.now() - LONG_AGO)
+    assert collect(delete_untagged=True, grace=timedelta(hours=2)).untagged == 0
+
+
+def test_parts_of_an_index_stay_with_it_and_go_with_it(app: Repository, alice: User) -> None:
+    children = [make_image(os.urandom(100)) for _ in range(2)]
+    for child in children:
+        factories.push(app, alice, None, child)
+    index = oci.parse_manifest(make_index(*children), oci.OCI_INDEX)
+    artifacts.push(repository=app, manifest=index, tag="multi", actor=alice)
+    assert collect(delete_untagged=True).untagged == 0
+    whole = Artifact.objects.get(manifest=index.digest)
+    untag(whole, alice)
+    assert collect(delete_untagged=True).untagged == 3
+    assert stored() == set()
+    assert_sound()
+
+
+def test_signatures_stay_with_their_image_and_keep_it(app: Repository, alice: User) -> None:
+    image = factories.push(app, alice, "v1")
+    factories.push(app, alice, f"{image.digest.replace(':', '-')}.sig")
+    untag(image, alice)
+    assert collect(delete_untagged=True).untagged == 0
+    artifacts.delete(artifact=image, actor=alice)
+    collect()
+    assert stored() == set()
+    assert_sound()
+
+
+def test_what_a_push_on_its_way_names_stays(app: Repository, alice: User) -> None:
+    image = make_image(os.urandom(100))
+    for content in image.blobs.values():
+        digest = factories.upload(app, content)
+        links.record_present(repository=app, digest=digest, size=len(content))
+    attempt = artifacts.Attempt.at(app, factories.parsed(image), tags=["v1"], hung_by="")
+    artifacts.begin(app, [attempt])
+    age()
+    collect()
+    assert stored() == set(image.blobs)
+    artifacts.give_up([attempt])
+    age()
+    collect()
+    assert stored() == set()
+
+
+def test_a_repository_with_an_upload_under_way_is_left_alone(app: Repository, alice: User) -> None:
+    digest = factories.upload(app, os.urandom(80))
+    links.record_present(repository=app, digest=digest, size=80)
+    age()
+    upload = STORE / "repositories" / app.name / "_uploads" / "0000" / "data"
+    upload.parent.mkdir(parents=True)
+    upload.write_bytes(b"half of a layer")
+    totals = collect(grace=timedelta(hours=2))
+    assert (totals.skipped, totals.links) == (1, 0)
+    age()
+    assert collect(grace=timedelta(hours=2)).links == 1
+
+
+def test_a_repository_with_a_fresh_layer_and_no_manifest_yet_is_left_alone(app: Repository) -> None:
+    old, fresh = (factories.upload(app, os.urandom(80)) for _ in range(2))
+    links.record_present(repository=app, digest=old, size=80)
+    age()
+    links.record_present(repository=app, digest=fresh, size=80)
+    assert collect(grace=timedelta(hours=2)).skipped == 1
+    assert stored() == {old, fresh}
+    age()
+    assert collect(grace=timedelta(hours=2)).links == 2
+    assert stored() == set()
+
+
+def test_leftovers_of_uploads_go_when_nothing_was_written_for_long(app: Repository) -> None:
+    place = STORE / "repositories" / app.name / "_uploads" / "abc"
+    (place / "hashstates" / "sha256").mkdir(parents=True)
+    (place / "hashstates" / "sha256" / "0").write_bytes(b"x" * 108)
+    assert collect(grace=timedelta(hours=2)).uploads == 0
+    age()
+    totals = collect(grace=timedelta(hours=2))
+    assert (totals.uploads, totals.freed_space) == (1, 108)
+    assert not place.exists()
+
+
+def test_a_dry_run_says_what_would_go_and_changes_nothing(app: Repository, alice: User) -> None:
+    factories.push(app, alice, "kept")
+    gone, untagged = factories.push(app, alice, "gone"), factories.push(app, alice, "old")
+    artifacts.delete(artifact=gone, actor=alice)
+    untag(untagged, alice)
+    before = (
+        stored(),
+        list(RepositoryBlob.objects.order_by("pk").values()),
+        list(Artifact.objects.order_by("pk").values()),
+    )
+    ctx = Recorder()
+    said = collect(ctx, dry_run=True, delete_untagged=True)
+    assert before == (
+        stored(), list(RepositoryBlob.objects.order_by("pk").values()), list(Artifact.objects.order_by("pk").values()),
+    )  # fmt: skip
+    assert f"manifest eligible for deletion: {gone.digest}" in ctx.lines
+    assert "4 blobs and 2 manifests eligible for deletion" in ctx.lines
+    done = collect(delete_untagged=True)
+    assert (said.freed_space, said.purged_blobs, said.purged_manifests, said.links, said.untagged) == (
+        done.freed_space, done.purged_blobs, done.purged_manifests, done.links, done.untagged,
+    )  # fmt: skip
+
+
+def test_a_stopped_run_goes_on_where_it_was(app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "BATCH", 2)
+    kept = factories.push(app, alice, "kept")
+    for _ in range(4):
+        artifacts.delete(artifact=factories.push(app, alice), actor=alice)
+
+    def stop_at(step: int) -> None:
+        if step == 5:
+            raise Stopped
+
+    first = Recorder(stop_at)
+    with pytest.raises(Stopped):
+        collection.collect(first, Wishes(grace=NOW))  # type: ignore[arg-type]
+    assert_sound()
+    second = Recorder(state=first.state)
+    totals = collect(second)
+    assert stored() == digests_of(kept)
+    assert (totals.purged_manifests, totals.purged_blobs) == (4, 8)
+    assert_sound()
+
+
+@pytest.mark.parametrize("died", ["before the store", "after the store"])
+def test_what_a_dead_run_had_claimed_is_finished_by_the_next(app: Repository, alice: User, died: str) -> None:
+    gone = factories.push(app, alice)
+    artifacts.delete(artifact=gone, actor=alice)
+    artifacts.purge(artifacts=[gone.pk])
+    claimed = links.claim(list(RepositoryBlob.objects.values_list("pk", flat=True)))
+    assert len(claimed) == 3
+    if died == "after the store":
+        files.remove_links(*map(links.in_store, claimed))
+    RepositoryBlob.objects.update(touched=clock.now() - timedelta(minutes=2))
+    totals = collect()
+    assert (totals.links, stored()) == (3, set())
+
+
+def test_data_whose_remover_died_come_back_by_a_push(app: Repository, alice: User) -> None:
+    image = make_image(os.urandom(120))
+    artifacts.delete(artifact=factories.push(app, alice, None, image), actor=alice)
+    collect()
+    digest = next(iter(image.blobs))
+    Blob.objects.create(digest=digest, state=Blob.State.DELETING, claimed=timezone.now() - timedelta(minutes=2))
+    links.announce(repository=app, digest=digest)
+    factories.push(app, alice, "again", image)
+    assert_sound()
+
+
+def test_while_a_collection_lives_nobody_takes_its_claims_over(
+    app: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "WAIT_SECONDS", 0.2)
+    digest = "sha256:" + "4" * 64
+    Blob.objects.create(digest=digest, state=Blob.State.DELETING, claimed=timezone.now() - timedelta(minutes=2))
+    with locks.sole(links.COLLECTION), pytest.raises(errors.Unavailable, match="is being removed"):
+        links.announce(repository=app, digest=digest)
+    links.announce(repository=app, digest=digest)
+
+
+def test_two_collections_are_not_at_work_together() -> None:
+    with locks.sole(links.COLLECTION), pytest.raises(errors.Unavailable, match="another garbage collection"):
+        collect()
+
+
+def test_a_run_that_lost_its_lock_removes_nothing_more(app: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = factories.upload(app, os.urandom(80))
+    links.record_present(repository=app, digest=digest, size=80)
+    monkeypatch.setattr(locks.Hold, "is_kept", lambda self: False)
+    with pytest.raises(errors.Unavailable, match="lost the lock"):
+        collect()
+    assert stored() == {digest}
+
+
+def test_what_only_the_store_knows_is_found_by_an_audit(app: Repository, team: Project) -> None:
+    by_link = factories.upload(app, os.urandom(70))
+    nowhere = factories.upload(factories.repository(team, "x"), os.urandom(71))
+    stranger = STORE / "repositories" / "nobody" / "app" / "_layers" / "sha256" / nowhere.removeprefix("sha256:")
+    stranger.mkdir(parents=True)
+    (stranger / "link").write_text(nowhere)
+    Repository.objects.filter(name="team/x").delete()
+    lonely = oci.digest_of(b"lonely")
+    files.write_data(lonely, b"lonely")
+    assert collect(audit=True, grace=timedelta(hours=2)).orphans == 1  # Only the data without a link have no age.
+    age()
+    ctx = Recorder()
+    assert collect(ctx, audit=True, dry_run=True, grace=timedelta(hours=2)).orphans == 3
+    assert f"only the store knows: layer link team/app@{by_link}" in ctx.lines
+    assert collect(audit=True, grace=timedelta(hours=2)).orphans == 3
+    assert stored() == set()
+    assert not stranger.exists()
+
+
+def test_a_needed_link_without_a_row_is_not_taken_for_an_orphan(app: Repository, alice: User) -> None:
+    image = factories.push(app, alice, "v1")
+    RepositoryBlob.objects.all().delete()
+    Blob.objects.all().delete()
+    age()
+    collect(audit=True, grace=NOW)
+    assert stored() == digests_of(image)
+
+
+def test_through_the_job_service_with_its_log(app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "GRACE", NOW)
+    artifacts.delete(artifact=factories.push(app, alice), actor=alice)
+    execution = service.submit(GarbageCollection, trigger=Trigger.MANUAL, params={"workers": 3})
+    (task,) = tasks_of(execution)
+    runner.run(task.id, worker="test/1")
+    done = Execution.objects.get(id=execution.id)
+    assert done.status == "Success", log_of(task)
+    assert done.extra_attrs["purged_manifests"] == 1
+    assert "workers: 3" in log_of(task)
+    assert "2 blobs and 1 manifests are actually deleted" in log_of(task)
+    assert Task.objects.get(id=task.id).total > 0
+
+
+def test_no_faster_than_allowed(app: Repository) -> None:
+    for _ in range(3):
+        links.record_present(repository=app, digest=factories.upload(app, os.urandom(60)), size=60)
+    began = time.monotonic()
+    collect(per_second=20)
+    assert time.monotonic() - began >= 6 / 20
