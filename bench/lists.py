@@ -42,6 +42,8 @@ LISTS = (
     f"{_ARTIFACTS}?with_label=true&with_accessory=true",
     "/projects/shop/repositories/api/artifacts/latest/tags",
     "/projects/shop/repositories/api/artifacts/latest/accessories",
+    "/system/gc",
+    "/schedules",
     "/usergroups",
     "/usergroups/search?groupname=crew",
     "/users",

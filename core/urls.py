@@ -18,7 +18,10 @@ urlpatterns = [
     path("c/", include("rbac.api.session_urls")),
     path("api/version", api_version),
     path("api/v2.0/", include("core.api.urls")),
+    path("api/v2.0/", include("jobservice.api.urls")),
     path("api/v2.0/", include("rbac.api.urls")),
+    # Before those of repositories, whose names may hold slashes.
+    path("api/v2.0/", include("registry.api.urls")),
     path("api/v2.0/", include("projects.api.urls")),
     re_path(r"^(api|service|v2|c)/.*$", fallback.not_found),
     path("", include("web.urls")),

@@ -55,16 +55,25 @@ def submit(
 
 def stop(execution: Execution) -> None:
     """End it: what has not begun never will, what runs ends at its next step."""
-    stop_tasks(execution_id=execution.id)
+    _stop(execution_id=execution.id)
 
 
 def stop_task(task: Task) -> None:
     """The same for one task."""
-    stop_tasks(id=task.id)
+    _stop(id=task.id)
 
 
-def stop_tasks(**which: Any) -> None:
-    """Stop all unfinished tasks that answer to this filter."""
+def stop_pending(vendor_type: str) -> None:
+    """The same for all of a kind that have not begun."""
+    _stop(vendor_type=vendor_type, status=Status.PENDING)
+
+
+def stop_running() -> None:
+    """The same for all that run."""
+    _stop(status=Status.RUNNING)
+
+
+def _stop(**which: Any) -> None:
     with transaction.atomic():
         # In the order in which all who lock several tasks do.
         chosen = Task.objects.unfinished().filter(**which).order_by("id").select_for_update()

@@ -6,15 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import count
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
+from django.db.models.functions import Now
 
 from core import oci
 from core.store import files
+from jobservice import cron, schedules
+from jobservice.models import Execution, Schedule, Task, TaskLog, WorkerPool
+from jobservice.status import Status, Trigger
 from projects.kinds import accessory_kind, artifact_kind
 from projects.models import Accessory, Artifact, Manifest, Member, Project, Quota, Reference, Repository, Tag
 from rbac import credentials
@@ -74,6 +78,20 @@ def add_member(
     key = {"user": who} if isinstance(who, User) else {"group": who}
     entries = [{"repository": repository, "tags": tags} for repository, tags in (tag_scope or {}).items()] or None
     return Member.objects.create(project=project, role=role, tag_scope=entries, **key)
+
+
+def make_run(vendor_type: str = "GARBAGE_COLLECTION") -> tuple[Execution, Task]:
+    """An execution with the one task that a worker is at, and a line of its log."""
+    facts = {"workers": 1, "freed_space": 17}
+    run = Execution.objects.create(vendor_type=vendor_type, trigger=Trigger.MANUAL, extra_attrs=facts)
+    task = Task.objects.create(
+        execution_id=run.id, vendor_type=vendor_type, queue="bulk", status=Status.RUNNING, run_count=1,
+        worker="bulk@here/7", done=1, total=2, start_time=Now(), lease=Now() + timedelta(minutes=1),
+    )  # fmt: skip
+    TaskLog.objects.create(task_id=task.id, text="2026-11-25T12:00:00Z [INFO] workers: 1\n")
+    WorkerPool.objects.get_or_create(pool_id="bulk@here", defaults={"host": "here", "pid": 6, "concurrency": 2})
+    schedules.put(vendor_type=vendor_type, kind=Schedule.Kind.DAILY, at=cron.DAILY, params={"workers": 1})
+    return run, task
 
 
 def make_robot(project: Project | None = None, access: Iterable[str] = (), name: str = "", **facts: Any) -> Robot:

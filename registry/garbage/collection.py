@@ -44,7 +44,7 @@ class Wishes:
     """How many threads remove from the store side by side."""
     audit: bool = False
     """Look through the whole store for what no row knows."""
-    per_second: float = 0
+    removals_per_second: int = 0
     """At most so many removals; 0 for no limit."""
     grace: timedelta = field(default_factory=lambda: links.GRACE)
 
@@ -104,7 +104,7 @@ class Run:
         """What somebody counted on since then stays."""
         self.activity = Activity(self.before)
         self._ctx, self._hold = ctx, hold
-        self._pace = _Pace(wishes.per_second)
+        self._pace = _Pace(wishes.removals_per_second)
         self._skipped: set[int] = set()
 
     def phases(self) -> None:

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import resolve
 
 from core import clock, configuration
+from jobservice.models import Schedule
 from projects import immutable_rules
 from projects.models import ArtifactLabel, AuditLog, Label
 from rbac.models import User
@@ -47,12 +48,17 @@ TABLE: dict[str, tuple[int | None, int | None, int | None]] = {
     f"{_ARTIFACTS}?with_label=true&with_accessory=true": (11, 13, 14),
     f"{_ARTIFACTS}/v1/tags": (7, 9, 12),
     f"{_ARTIFACTS}/v1/accessories": (7, 9, 12),
+    "/system/gc": (4, None, None),
+    "/schedules": (4, None, None),
     "/usergroups": (4, None, None),
     "/usergroups/search?groupname=crew": (4, 4, 4),
     "/users": (4, None, None),
     "/users/search?username=u": (4, 4, 4),
 }
 NOT_ROWS = {
+    "jobservice/pools": "the worker programs that run",
+    "jobservice/pools/<str:pool_id>/workers": "what these are at",
+    "jobservice/queues": "the queues that Harbor has",
     "permissions": "what the table of roles says",
     "users/current/permissions": "what the table of roles says",
     "auditlog-exts/events": "the kinds of events that the program knows",
@@ -110,6 +116,8 @@ class Place:
             label = Label.objects.create(project=project, name=f"label{number}")
             ArtifactLabel.objects.create(artifact=image, label=label)
             rows.make_robot(project, ["repository:pull"])
+        rows.make_run()
+        Schedule.objects.create(vendor_type=f"KIND{number}", cron="0 0 0 * * *")
         for project in (team, other):
             AuditLog.objects.create(
                 username="alice", operation="create", resource_type="tag", resource="r", project_id=project.pk

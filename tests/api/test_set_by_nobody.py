@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -28,6 +29,11 @@ pytestmark = pytest.mark.django_db
 MAY_SET = """
 PUT   /configurations                         (items)
 PUT   /system/CVEAllowlist                    items expires_at
+POST  /system/gc/schedule                     schedule parameters
+PUT   /system/gc/schedule                     schedule parameters
+PUT   /system/gc/{gc_id}
+PUT   /jobservice/jobs/{job_id}
+PUT   /jobservice/queues/{job_type}           action
 POST  /usergroups                             group_name group_type ldap_group_dn
 PUT   /usergroups/{group_id}                  group_name
 POST  /users                                  username email realname comment password
@@ -128,6 +134,8 @@ def rows_after(world: World, who: User | Robot, route: Route, path: str, body: A
 def _lasting(world: World, value: Any) -> Any:
     if isinstance(value, datetime):
         return "long ago" if value.year < 2020 else "now"
+    if isinstance(value, UUID):
+        return "random"
     if isinstance(value, str) and _RANDOM.match(value) and value not in world.secrets:
         return "random"
     return bytes(value) if isinstance(value, memoryview) else value

@@ -47,6 +47,21 @@ GET    /configurations                                                       S c
 PUT    /configurations                                                       S configuration:update  200
 GET    /system/CVEAllowlist                                                  signed-in               200
 PUT    /system/CVEAllowlist                                                  S configuration:update  200
+GET    /system/gc                                                            S garbage-collection:list   200
+GET    /system/gc/{gc_id}                                                    S garbage-collection:read   200
+PUT    /system/gc/{gc_id}                                                    S garbage-collection:stop   200
+GET    /system/gc/{gc_id}/log                                                S garbage-collection:read   200
+GET    /system/gc/schedule                                                   S garbage-collection:read   200
+POST   /system/gc/schedule                                                   S garbage-collection:create 201
+PUT    /system/gc/schedule                                                   S garbage-collection:update 200
+GET    /jobservice/pools                                                     S jobservice-monitor:list   200
+GET    /jobservice/pools/all/workers                                         S jobservice-monitor:list   200
+PUT    /jobservice/jobs/{job_id}                                             S jobservice-monitor:stop   200
+GET    /jobservice/jobs/{job_id}/log                                         S jobservice-monitor:list   200
+GET    /jobservice/queues                                                    S jobservice-monitor:list   200
+PUT    /jobservice/queues/{job_type}                                         S jobservice-monitor:stop   200
+GET    /schedules                                                            S jobservice-monitor:list   200
+GET    /schedules/all/paused                                                 signed-in               200
 
 GET    /usergroups                                                           S user-group:list       200
 POST   /usergroups                                                           S user-group:create     201
@@ -177,6 +192,9 @@ BODIES: dict[str, Any] = {
     },
     "PUT /users/{user_id}/password": {"old_password": PASSWORD, "new_password": "Str0ng-enough"},
     "POST ARTIFACT/labels": {"id": "{free_label_id}"},
+    # They need none.
+    "PUT /system/gc/{gc_id}": {},
+    "PUT /jobservice/jobs/{job_id}": {},
     "PUT /projects/{project_name_or_id}/metadatas/{meta_name}": {"{meta_name}": "true"},
 }
 """The bodies that name what they are about; the others are those of the contract's test."""
@@ -193,6 +211,8 @@ EXCEPTIONS: dict[tuple[str, str, str], int] = {
     ("DELETE /users/{user_id}", "system admin", "own"): 403,
     # Documented: whoever signed in may ask whether a name is free.
     ("HEAD /projects?project_name={project_name}", "*", "absent"): 404,
+    # As in Harbor, what does not run need not be stopped.
+    ("PUT /jobservice/jobs/{job_id}", "*", "absent"): 200,
     # What is deleted stays deleted.
     ("DELETE /usergroups/{group_id}", "*", "absent"): 200,
     # Nothing is what one may do in a project that does not exist.
@@ -242,7 +262,7 @@ class Route:
 
     @property
     def body(self) -> Any:
-        return BODIES.get(self.key) or CHANGES.get(f"{self.method} {self.base}")
+        return BODIES[self.key] if self.key in BODIES else CHANGES.get(f"{self.method} {self.base}")
 
     @property
     def names(self) -> list[str]:

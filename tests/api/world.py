@@ -31,7 +31,9 @@ HIDDEN = "hushed"
 # Ids and names that nothing has.
 ABSENT: Ids = {
     **dict.fromkeys(("id", "mid", "user_id", "group_id", "robot_id", "label_id", "free_label_id"), 2_000_000_000),
-    **dict.fromkeys(("project_id", "immutable_rule_id", "secret_id"), 2_000_000_000),
+    **dict.fromkeys(("project_id", "immutable_rule_id", "secret_id", "gc_id"), 2_000_000_000),
+    "job_id": "00000000-0000-4000-8000-000000000000",
+    "job_type": "NOTHING",
     "project_name": "nowhere",
     "project_name_or_id": "nowhere",
     "repository_name": "nothing",
@@ -75,7 +77,13 @@ def build() -> World:
     group = rows.make_group("crew")
     label = labels.create(project=None, name="everywhere", description="", color="", actor=people["root"])
     robot = rows.make_robot(None, ["user:list"], "system-bot")
-    everywhere: Ids = {"group_id": group.pk}
+    run, task = rows.make_run()
+    everywhere: Ids = {
+        "group_id": group.pk,
+        "gc_id": run.id,
+        "job_id": str(task.job_id),
+        "job_type": "GARBAGE_COLLECTION",
+    }
     return World(
         people=people,
         team=team,

@@ -45,6 +45,9 @@ TAGS = {
     "immutable",
     "SystemCVEAllowlist",
     "icon",
+    "jobservice",
+    "schedule",
+    "gc",
 }
 """What Wharf's API has or is to have; the other tags come with their features (scanning, replication, …)."""
 
@@ -197,6 +200,11 @@ CHANGES: dict[str, Any] = {
     "PUT /users/{user_id}/cli_secret": {"secret": "Str0ng-enough"},
     f"PUT {_PROJECT}/scanner": {"uuid": "1f3e0f1c-0000-4000-8000-000000000000"},
     "PUT /users/{user_id}/sysadmin": {"sysadmin_flag": True},
+    "PUT /jobservice/jobs/{job_id}": None,
+    "PUT /jobservice/queues/{job_type}": {"action": "pause"},
+    "POST /system/gc/schedule": {"schedule": {"type": "Manual"}, "parameters": {"workers": 2}},
+    "PUT /system/gc/schedule": {"schedule": {"type": "Daily"}},
+    "PUT /system/gc/{gc_id}": None,
 }
 """A change that an admin may make, for every routed operation that changes something; None has no body."""
 
@@ -294,8 +302,12 @@ class Populated:
             tags=[{**_RULE["tag_selectors"][0], "decoration": "excludes"}], scope=_RULE["scope_selectors"]
         )
         rule = immutable_rules.create(project=team, selectors=selectors, disabled=True, priority=1, actor=alice)
+        run, task = rows.make_run()
         self.ids: dict[str, object] = {
             **SAMPLES,
+            "gc_id": run.id,
+            "job_id": str(task.job_id),
+            "pool_id": "all",
             "mid": Member.objects.get(project=team, user=story.bob).pk,
             "user_id": alice.pk,
             "robot_id": robot.pk,
@@ -306,7 +318,10 @@ class Populated:
             "id": Quota.objects.get(project=team).pk,
         }
         # A project that holds anything cannot be deleted.
-        self.others = {f"DELETE {_PROJECT}": {"project_name_or_id": "open"}}
+        self.others = {
+            f"DELETE {_PROJECT}": {"project_name_or_id": "open"},
+            "GET /schedules/{job_type}/paused": {"job_type": "all"},
+        }
         self.bodies = {f"POST {_ARTIFACT}/labels": {"id": free.pk}}
         self.queries = _queries(team)
 

@@ -121,7 +121,7 @@ def test_a_killed_worker_leaves_no_lock_behind() -> None:
     url = f"postgres://{settings['USER']}@{folder}/{settings['NAME']}"
     program = (
         "import django, time; django.setup(); from core import locks\n"
-        "with locks.sole('a name') as mine: print(mine, flush=True); time.sleep(60)"
+        "with locks.sole('a name') as mine: print(bool(mine), flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "WHARF_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "core.settings"}
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment) as other:

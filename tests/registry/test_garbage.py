@@ -395,5 +395,5 @@ def test_no_faster_than_allowed(app: Repository) -> None:
     for _ in range(3):
         links.record_present(repository=app, digest=factories.upload(app, os.urandom(60)), size=60)
     began = time.monotonic()
-    collect(per_second=20)
+    collect(removals_per_second=20)
     assert time.monotonic() - began >= 6 / 20
