@@ -1,10 +1,13 @@
-"""The kill test: programs are killed -9 at random moments while clients push; what was acknowledged must be whole.
+"""The kill test: programs are killed -9 at random moments while clients push, copy and delete and garbage is collected;
+what was acknowledged must be whole.
 
 WHARF_TEST_KILLS says how many (50 at least; `make torture` takes thousands).
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import re
@@ -13,28 +16,39 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+import redis
 import requests
 
 from tests.e2e.client import Client, Image, make_image
 from tests.e2e.platform import Platform, new_platform, remove
 
 KILLS = max(50, int(os.environ.get("WHARF_TEST_KILLS", "50")))
-VICTIMS = ("core", "core-worker", "registry", "nginx", "redis", "postgres")
+VICTIMS = ("core", "core-worker", "registry", "nginx", "redis", "postgres", "worker", "bulk", "bulk-worker", "flush")
 PUSHERS = 4
+# Garbage collection's, in this test: many collections, and still time for a push between its layers and its manifest.
+GRACE_SECONDS = 20
 # Layers that all pushers share: concurrent uploads, links and re-pushes of the same content.
 SHARED = [bytes([number]) * 5000 for number in range(3)]
 
 
+class TooSlow(AssertionError):  # noqa: N818
+    """A push took longer than garbage collection's grace, and its layers are gone."""
+
+
 @dataclass
 class Record:
-    """What the pushers did, seen from outside."""
+    """What the pushers did, seen from outside. What was copied is called `copies/<tag>`."""
 
     acknowledged: dict[str, tuple[str, Image]] = field(default_factory=dict)
     attempted: dict[str, tuple[str, Image]] = field(default_factory=dict)
     in_manifest_put: set[int] = field(default_factory=set)
     interrupted_puts: int = 0
+    deleted: int = 0
+    copied: int = 0
+    collections: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -43,7 +57,7 @@ class Record:
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Platform]:
     """A platform of its own, which may be left in ruins."""
-    running = new_platform(WHARF_LOGIN_FAILURES_PER_MINUTE="1000")
+    running = new_platform(WHARF_LOGIN_FAILURES_PER_MINUTE="1000", GC_TIME_WINDOW_HOURS=str(GRACE_SECONDS / 3600))
     try:
         running.up()
         yield running
@@ -60,19 +74,22 @@ def push_and_kill(victim: Platform, wanted: int, programs: Sequence[str] = VICTI
     """Push, and kill one of the programs so often; then wait until all is well again."""
     victim.make_project("team", victim.admin)
     record, stop = Record(), threading.Event()
-    pushers = [threading.Thread(target=_push_all, args=(victim, record, stop, number)) for number in range(PUSHERS)]
-    for pusher in pushers:
-        pusher.start()
+    busy = [threading.Thread(target=_push_all, args=(victim, record, stop, number)) for number in range(PUSHERS)]
+    busy.append(threading.Thread(target=_collect_all, args=(victim, record, stop)))
+    for each in busy:
+        each.start()
     kills, inside = _kill_all(victim, record, wanted, programs)
     stop.set()
-    for pusher in pushers:
-        pusher.join(120)
+    for each in busy:
+        each.join(120)
     victim.wait_healthy()
+    _wait_for_the_jobs(victim, record)
     print(
         f"\nkill test: {sum(kills.values())} kills "
         f"({', '.join(f'{name} {number}' for name, number in kills.items())}); "
         f"{inside} while a manifest PUT was under way, {record.interrupted_puts} manifest PUTs failed; "
-        f"{len(record.acknowledged)} of {len(record.attempted)} pushes acknowledged; "
+        f"{len(record.acknowledged)} of {len(record.attempted)} pushes acknowledged and kept, "
+        f"{record.deleted} deleted, {record.copied} copied; collections: {dict(record.collections)}; "
         f"failures seen by clients: {dict(record.failures)}"
     )
     assert sum(kills.values()) >= wanted
@@ -82,6 +99,11 @@ def push_and_kill(victim: Platform, wanted: int, programs: Sequence[str] = VICTI
 
 def test_nothing_but_clean_errors_was_answered(record: Record) -> None:
     assert record.problems == []
+
+
+def test_no_job_is_left_running(record: Record) -> None:
+    assert not {"Running", "Pending"} & set(record.collections)
+    assert record.collections["Success"] > 1
 
 
 def test_verify_finds_nothing_that_it_cannot_repair(victim: Platform, record: Record) -> None:
@@ -96,7 +118,7 @@ def test_every_acknowledged_push_is_pullable_byte_by_byte(victim: Platform, reco
     client = Client(victim.url, victim.admin)
     assert len(record.acknowledged) > KILLS
     for tag, (name, image) in record.acknowledged.items():
-        pulled = client.repository(name).pull(tag)
+        pulled = client.repository(name).pull(tag.removeprefix("copies/"))
         assert pulled is not None, f"{name}:{tag} is lost"
         assert (pulled.manifest, pulled.blobs) == (image.manifest, image.blobs)
 
@@ -125,6 +147,17 @@ def test_what_failed_can_be_pushed_again(victim: Platform, record: Record) -> No
     assert victim.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
 
 
+def test_a_last_collection_leaves_only_what_is_needed(victim: Platform, record: Record) -> None:
+    time.sleep(GRACE_SECONDS + 1)
+    for wishes in ({"delete_untagged": True, "audit": True}, {"delete_untagged": True, "audit": True, "dry_run": True}):
+        run = _start_collection(victim, **wishes)
+        _wait_for_the_jobs(victim, record)
+    told = json.loads(victim.api("GET", f"/system/gc/{run}", victim.admin).json()["job_parameters"])
+    assert [told[name] for name in ("purged_blobs", "purged_manifests", "links", "orphans", "uploads")] == [0] * 5
+    assert victim.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
+    test_every_acknowledged_push_is_pullable_byte_by_byte(victim, record)
+
+
 # --- those who push ----------------------------------------------------------------------------------------
 def _push_all(platform: Platform, record: Record, stop: threading.Event, number: int) -> None:
     chance = random.Random(number)
@@ -134,16 +167,23 @@ def _push_all(platform: Platform, record: Record, stop: threading.Event, number:
         name = f"team/app{chance.randrange(3)}"
         image = make_image(chance.choice(SHARED), os.urandom(chance.randrange(100, 200_000)))
         tag = f"t{number}-{count}"
-        with record.lock:
-            record.attempted[tag] = (name, image)
         try:
             _push_once(platform, record, name, image, tag)
+            if chance.random() < 0.3:
+                _copy_once(platform, record, name, image, tag)
+            if chance.random() < 0.3:
+                _delete_once(platform, record, name, tag)
+                # What is being deleted is pushed again.
+                _push_once(platform, record, name, image, f"{tag}-again")
         except (requests.RequestException, AssertionError) as error:
             _note_failure(record, error)
             time.sleep(0.05)
 
 
 def _push_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    began = time.monotonic()
+    with record.lock:
+        record.attempted[tag] = (name, image)
     repository = Client(platform.url, platform.admin, timeout=40).repository(name)
     for content in image.blobs.values():
         repository.push_blob(content)
@@ -158,9 +198,66 @@ def _push_once(platform: Platform, record: Record, name: str, image: Image, tag:
         record.in_manifest_put.discard(me)
     if answer.status_code != 201:
         record.interrupted_puts += 1
+    if answer.status_code == 400 and time.monotonic() - began > GRACE_SECONDS:
+        raise TooSlow
     assert answer.status_code == 201, (answer.status_code, answer.text)
     with record.lock:
         record.acknowledged[tag] = (name, image)
+
+
+def _copy_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    path = f"/projects/team/repositories/copies/artifacts?from={name}:{tag}"
+    answer = platform.api("POST", path, platform.admin)
+    # What it says of a source that is being pushed or deleted at this moment is fair as well.
+    assert answer.status_code in (201, 404), (answer.status_code, answer.text)
+    if answer.status_code == 201:
+        with record.lock:
+            record.copied += 1
+            record.acknowledged[f"copies/{tag}"] = ("team/copies", image)
+
+
+def _delete_once(platform: Platform, record: Record, name: str, tag: str) -> None:
+    with record.lock:
+        # From here on nobody was promised anything.
+        record.acknowledged.pop(tag)
+        record.attempted.pop(tag)
+        record.deleted += 1
+    path = f"/projects/team/repositories/{name.partition('/')[2]}/artifacts/{tag}"
+    answer = platform.api("DELETE", path, platform.admin)
+    assert answer.status_code in (200, 404), (answer.status_code, answer.text)
+
+
+# --- those who collect --------------------------------------------------------------------------------------
+def _collect_all(platform: Platform, record: Record, stop: threading.Event) -> None:
+    """Always one collection at work, or waiting for the one before."""
+    count = 0
+    while not stop.wait(2):
+        count += 1
+        try:
+            _start_collection(platform, delete_untagged=True, workers=2, audit=count % 3 == 0)
+        except (requests.RequestException, AssertionError) as error:
+            _note_failure(record, error)
+
+
+def _start_collection(platform: Platform, **parameters: Any) -> str:
+    body = {"schedule": {"type": "Manual"}, "parameters": parameters}
+    answer = platform.api("POST", "/system/gc/schedule", platform.admin, json=body)
+    assert answer.status_code == 201, (answer.status_code, answer.text)
+    return answer.headers["Location"].rpartition("/")[2]
+
+
+def _wait_for_the_jobs(platform: Platform, record: Record) -> None:
+    """What lost its worker is found within minutes, and everything that was ordered ends."""
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        runs, page = [], 1
+        while rows := platform.api("GET", f"/system/gc?page_size=100&page={page}", platform.admin).json():
+            runs += rows
+            page += 1
+        record.collections = Counter(run["job_status"] for run in runs)
+        if not {"Running", "Pending"} & set(record.collections):
+            return
+        time.sleep(1)
 
 
 def _note_failure(record: Record, error: Exception) -> None:
@@ -168,6 +265,8 @@ def _note_failure(record: Record, error: Exception) -> None:
     text = str(error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
         kind = str(error.response.status_code)
+    elif isinstance(error, TooSlow):
+        kind = "400 after the grace"
     elif isinstance(error, AssertionError):
         found = re.match(r"\((\d+)", text)
         kind = found[1] if found else "assertion"
@@ -176,7 +275,9 @@ def _note_failure(record: Record, error: Exception) -> None:
     with record.lock:
         record.failures[kind] += 1
         # An upload whose registry died may be unknown or out of step afterwards.
-        if kind not in ("503", "connection", "404", "416") or (kind != "connection" and "<html" in text):
+        # A push that took longer than the grace may find its layers gone.
+        fair = ("503", "connection", "404", "416", "400 after the grace")
+        if kind not in fair or (kind != "connection" and "<html" in text):
             record.problems.append(f"{kind}: {text[:300]}")
 
 
@@ -186,14 +287,14 @@ def _kill_all(platform: Platform, record: Record, wanted: int, programs: Sequenc
     chance, kills, inside = random.Random(1), Counter[str](), 0
     while sum(kills.values()) < wanted:
         victim = chance.choice(programs)
-        pid = _pid_of(platform, victim, chance)
+        pid = 0 if victim == "flush" else _pid_of(platform, victim, chance)
         time.sleep(chance.uniform(0.0, 0.8))
         if chance.random() < 0.6:
             _wait_for_manifest_put(record)
         busy = bool(record.in_manifest_put)
-        try:
-            os.kill(pid, 9)
-        except ProcessLookupError:
+        if victim == "flush":
+            _flush(platform)
+        elif not _kill(pid):
             continue
         kills[victim] += 1
         inside += busy
@@ -202,9 +303,23 @@ def _kill_all(platform: Platform, record: Record, wanted: int, programs: Sequenc
     return kills, inside
 
 
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, 9)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _flush(platform: Platform) -> None:
+    """Let Redis forget everything; one that is just being started has nothing."""
+    with contextlib.suppress(redis.RedisError):
+        redis.Redis(unix_socket_path=str(platform.var / "run" / "redis.sock"), socket_timeout=2).flushall()
+
+
 def _pid_of(platform: Platform, victim: str, chance: random.Random) -> int:
     pid = platform.pid(victim.partition("-")[0])
-    if victim == "core-worker" and pid:
+    if victim.endswith("-worker") and pid:
         with open(f"/proc/{pid}/task/{pid}/children") as children:
             workers = children.read().split()
         return int(chance.choice(workers)) if workers else pid
