@@ -1,7 +1,7 @@
 """Events: facts that business functions state, and who listens.
 
 `emit` writes the outbox row in the caller's transaction (invariant I8) and calls the handlers that
-belong into the same transaction (audit). Everything else hears of it from the outbox, at least once.
+belong into the same transaction (audit). Everybody else hears of it from the outbox, once it is true: `afterwards`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from django.db import connection
+from django.db import connection, transaction
 
 from core.postgres.prepared import Statement
 
@@ -71,7 +72,10 @@ class Event:
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Any], None]
+Listener = Callable[[Any, datetime], None]
 _handlers: dict[type[Event], list[Handler]] = defaultdict(list)
+_listeners: dict[type[Event], list[Listener]] = defaultdict(list)
+_bells: list[Callable[[], None]] = []
 
 
 def on(kind: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
@@ -82,6 +86,35 @@ def on(kind: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
         return handler
 
     return register
+
+
+def afterwards(kind: type[E]) -> Callable[[Callable[[E, datetime], None]], Callable[[E, datetime], None]]:
+    """Call the decorated function for each event of this kind once it is true, with the time at which it happened.
+
+    It is called by the relay, in a transaction of its own: what it writes there is written once. What else it does
+    may be done twice.
+    """
+
+    def register(listener: Callable[[E, datetime], None]) -> Callable[[E, datetime], None]:
+        _listeners[kind].append(listener)
+        return listener
+
+    return register
+
+
+def listeners_of(kind: type[Event]) -> list[Listener]:
+    """Who wants to hear of a kind of events afterwards."""
+    return [listener for each in kind.__mro__ for listener in _listeners.get(each, ())]
+
+
+def ring_with(bell: Callable[[], None]) -> None:
+    """Have this called after the commit of an event that somebody wants to hear of. It must be quick and not raise."""
+    _bells.append(bell)
+
+
+def by_topic() -> dict[str, type[Event]]:
+    """Every kind of event by its topic."""
+    return {kind.topic: kind for kind in kinds()}
 
 
 def kinds(base: type[Event] = Event) -> Iterator[type[Event]]:
@@ -100,3 +133,7 @@ def emit(event: Event) -> None:
     for kind in type(event).__mro__:
         for handler in _handlers.get(kind, ()):
             handler(event)
+    if listeners_of(type(event)):
+        for bell in _bells:
+            # Robust: what is acknowledged by then must not be answered with an error.
+            transaction.on_commit(bell, robust=True)

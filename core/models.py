@@ -6,18 +6,15 @@ from django.db import models
 
 
 class Outbox(models.Model):
-    """An event waiting to be delivered; written in the transaction that made it true."""
+    """An event on its way to who listens; written in the transaction that made it true, and gone when all have it."""
 
     topic = models.CharField(max_length=64)
     payload = models.JSONField()
     occurred = models.DateTimeField(auto_now_add=True)
-    delivered = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        indexes = [
-            models.Index(fields=["id"], name="outbox_undelivered", condition=models.Q(delivered__isnull=True)),
-        ]
+    """How often somebody could not hear it."""
+    error = models.TextField(db_default="")
+    """What was wrong the last time."""
 
     def __str__(self) -> str:
         return f"{self.topic} #{self.pk}"

@@ -1,21 +1,39 @@
-"""Telling the workers that there is something to do. A bell that nobody heard costs time, never work: `sweep`."""
+"""Telling the workers that there is something to do. A bell that nobody heard costs time, never work: `sweep`.
+
+Bells are rung in a thread: whoever has just been promised something does not wait for a Redis that hangs.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
+import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
+from queue import Full, Queue
 
 import structlog
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from core.celery import app
-from jobservice.job import Queue
+from jobservice import job
 from jobservice.models import Task
 
 log = structlog.get_logger(__name__)
 RUN_TASK = "jobservice.tasks.run_task"
-QUEUES = tuple(Queue)
+QUEUES = tuple(job.Queue)
+# More than that wait only while Redis is away, and then they are rung again later.
+MOST_WAITING = 10_000
+
+
+@dataclass(frozen=True)
+class Bell:
+    """A message for Celery."""
+
+    task: str
+    arguments: tuple[int, ...]
+    queue: str
 
 
 def ring_on_commit(tasks: Iterable[Task]) -> None:
@@ -26,10 +44,41 @@ def ring_on_commit(tasks: Iterable[Task]) -> None:
 
 
 def ring(tasks: Iterable[tuple[int, str]]) -> None:
-    """Ring for tasks, given as id and queue. A Redis that is away is no error."""
+    """Ring for tasks, given as id and queue, soon. A Redis that is away is no error."""
+    for id, queue in tasks:
+        send(Bell(RUN_TASK, (id,), queue))
+
+
+def send(bell: Bell) -> None:
+    """Have a bell rung by this process's thread for that."""
+    global _ringer
+    if _ringer is None or _ringer.process != os.getpid():
+        with _starting:
+            if _ringer is None or _ringer.process != os.getpid():
+                _ringer = _Ringer()
+                _ringer.start()
     try:
-        with app.producer_or_acquire() as producer:
-            for id, queue in tasks:
-                app.send_task(RUN_TASK, args=[id], queue=queue, producer=producer, retry=False)
-    except (OperationalError, OSError) as error:
-        log.warning("bell_not_heard", error=str(error))
+        _ringer.waiting.put_nowait(bell)
+    except Full:
+        log.warning("bells_wait", number=MOST_WAITING)
+
+
+class _Ringer(threading.Thread):
+    """Threads do not survive a fork; each process has its own."""
+
+    def __init__(self) -> None:
+        super().__init__(name="bells", daemon=True)
+        self.process = os.getpid()
+        self.waiting: Queue[Bell] = Queue(MOST_WAITING)
+
+    def run(self) -> None:
+        while True:
+            bell = self.waiting.get()
+            try:
+                app.send_task(bell.task, args=bell.arguments, queue=bell.queue, retry=False)
+            except (OperationalError, OSError) as error:
+                log.warning("bell_not_heard", error=str(error))
+
+
+_ringer: _Ringer | None = None
+_starting = threading.Lock()

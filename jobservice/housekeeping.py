@@ -8,7 +8,7 @@ import structlog
 from django.db import OperationalError
 
 from core import clock, partitions
-from jobservice import schedules, sweep, workers
+from jobservice import relay, schedules, sweep, workers
 from jobservice.models import Execution, Task, execution, task, task_log
 from jobservice.periodic import every
 
@@ -26,6 +26,13 @@ def look_after_tasks() -> None:
 @every(timedelta(minutes=1))
 def fire_schedules() -> None:
     schedules.fire_due()
+
+
+@every(timedelta(minutes=1))
+def relay_events() -> None:
+    """What no bell was heard for, and what could not be heard before."""
+    relay.run(retry_failed=True)
+    relay.run()
 
 
 @every(timedelta(minutes=10))

@@ -12,6 +12,7 @@ from celery.schedules import schedule
 
 from core.celery import app
 from jobservice import periodic, runner, schedules
+from jobservice import relay as relays
 
 
 @shared_task
@@ -25,6 +26,12 @@ def upkeep(name: str) -> None:
 def run_task(self: Task[..., None], id: int) -> None:
     """Run one task of a job, if it is to be run."""
     runner.run(id, worker=f"{self.request.hostname}/{os.getpid()}")
+
+
+@shared_task
+def relay() -> None:
+    """Let everybody who wants to hear of events hear of them."""
+    relays.run()
 
 
 @shared_task

@@ -1,0 +1,95 @@
+"""The outbox's relay: who wanted to hear of an event afterwards hears of it here, once for each event.
+
+One relay is at work at a time, in the order in which events were written. A listener's rows and the end of the
+outbox's row are one transaction. A listener that fails makes nobody wait: its event is tried again each minute, and
+after MOST_ATTEMPTS stays where an operator finds it (`core_outbox`, with the error).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+from django.db import transaction
+
+from core import events, locks
+from core.models import Outbox
+from jobservice import bell
+from jobservice.bell import Bell
+from jobservice.job import Queue
+
+log = structlog.get_logger(__name__)
+RELAY = "jobservice.tasks.relay"
+MOST_ATTEMPTS = 10
+BATCH = 200
+# Each process rings at most once in this time, and a relay lingers as long: nothing is missed in between.
+QUIET_SECONDS = 0.5
+# Then others get a turn.
+TURN_SECONDS = 10.0
+_last_bell = -QUIET_SECONDS
+_ringing = threading.Lock()
+
+
+def ring() -> None:
+    """Call a relay, unless this process has just done so. The clock rings as well."""
+    global _last_bell
+    with _ringing:
+        now = time.monotonic()
+        if now - _last_bell < QUIET_SECONDS:
+            return
+        _last_bell = now
+    bell.send(Bell(RELAY, (), Queue.EVENT))
+
+
+def run(*, retry_failed: bool = False) -> int:
+    """Relay what there is, and what comes within the next half second; returns how many events.
+
+    At most for some seconds, then it rings for the next. Nothing while another relay is at work.
+    """
+    count, until = 0, time.monotonic() + TURN_SECONDS
+    with locks.sole("outbox") as is_mine:
+        if not is_mine:
+            return 0
+        while time.monotonic() < until:
+            relayed = _relay_batch(retry_failed)
+            count += relayed
+            if relayed == 0 and (retry_failed or not _linger()):
+                return count
+    ring()
+    return count
+
+
+def _linger() -> bool:
+    """Wait as long as bells may be silent; whether something came."""
+    time.sleep(QUIET_SECONDS)
+    return Outbox.objects.filter(attempts=0).exists()
+
+
+def _relay_batch(retry_failed: bool) -> int:
+    """Relay some events, and drop their rows; how many are dropped."""
+    failed = Outbox.objects.filter(attempts__gt=0, attempts__lt=MOST_ATTEMPTS)
+    waiting = failed if retry_failed else Outbox.objects.filter(attempts=0)
+    with transaction.atomic():
+        rows = list(waiting.order_by("id")[:BATCH])
+        done = [row.pk for row in rows if _is_heard(row)]
+        Outbox.objects.filter(pk__in=done).delete()
+    return len(done)
+
+
+def _is_heard(row: Outbox) -> bool:
+    """Whether all who want to hear of it have."""
+    kind = events.by_topic().get(row.topic)
+    listeners = events.listeners_of(kind) if kind else []
+    if kind is None or not listeners:
+        return True
+    try:
+        with transaction.atomic():
+            event = kind(**row.payload)
+            for listener in listeners:
+                listener(event, row.occurred)
+    except Exception as error:
+        log.exception("event_not_relayed", topic=row.topic, event_id=row.pk, attempt=row.attempts + 1)
+        Outbox.objects.filter(pk=row.pk).update(attempts=row.attempts + 1, error=f"{type(error).__name__}: {error}")
+        return False
+    return True

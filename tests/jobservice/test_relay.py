@@ -1,0 +1,158 @@
+"""Events leave through the outbox: each is heard once, whatever dies, and a deaf listener makes nobody else wait."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+from django.db import transaction
+
+from core import clock, events, locks
+from core.events import emit
+from core.models import Outbox, Setting
+from jobservice import bell, relay
+from jobservice.events import JobStarted
+
+pytestmark = pytest.mark.django_db
+
+
+class Listener:
+    """Remembers what it heard, and can be deaf to a number."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        self.times: list[datetime] = []
+        self.deaf_to: int | None = None
+
+    def __call__(self, event: JobStarted, occurred: datetime) -> None:
+        Setting.objects.create(key=f"heard {event.execution}", value=event.execution)
+        if event.execution == self.deaf_to:
+            raise OSError("deaf")
+        self.heard.append(event.execution)
+        self.times.append(occurred)
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    monkeypatch.setattr(relay, "QUIET_SECONDS", 0.0)
+    made = Listener()
+    events.afterwards(JobStarted)(made)
+    yield made
+    del events._listeners[JobStarted]
+
+
+def happen(*numbers: int) -> None:
+    for number in numbers:
+        with transaction.atomic():
+            emit(JobStarted(actor="alice", job="TEST_WORK", execution=number))
+
+
+def test_who_listens_hears_of_each_event_once_and_in_order(listener: Listener) -> None:
+    happen(1, 2, 3)
+    assert listener.heard == []
+    assert relay.run() == 3
+    assert relay.run() == 0
+    assert listener.heard == [1, 2, 3]
+    assert all(abs((moment - clock.now()).total_seconds()) < 60 for moment in listener.times)
+    assert not Outbox.objects.exists()
+
+
+def test_what_was_not_true_is_not_heard(listener: Listener) -> None:
+    with transaction.atomic():
+        emit(JobStarted(actor="alice", job="TEST_WORK", execution=1))
+        transaction.set_rollback(True)
+    relay.run()
+    assert listener.heard == []
+
+
+def test_events_that_nobody_wants_to_hear_of_go(listener: Listener) -> None:
+    Outbox.objects.create(topic="GONE_WITH_AN_OLD_VERSION", payload={"x": 1})
+    relay.run()
+    assert not Outbox.objects.exists()
+
+
+def test_a_deaf_listener_makes_nobody_wait_and_is_told_again(listener: Listener) -> None:
+    listener.deaf_to = 2
+    happen(1, 2, 3)
+    relay.run()
+    assert listener.heard == [1, 3]
+    row = Outbox.objects.get()
+    assert (row.attempts, row.error) == (1, "OSError: deaf")
+    # What it wrote before it failed is not there.
+    assert not Setting.objects.filter(key="heard 2").exists()
+    listener.deaf_to = None
+    relay.run()
+    assert listener.heard == [1, 3]
+    relay.run(retry_failed=True)
+    assert listener.heard == [1, 3, 2]
+    assert not Outbox.objects.exists()
+
+
+def test_what_is_never_heard_stays_for_an_operator(listener: Listener) -> None:
+    listener.deaf_to = 1
+    happen(1)
+    relay.run()
+    for _ in range(20):
+        relay.run(retry_failed=True)
+    assert Outbox.objects.get().attempts == relay.MOST_ATTEMPTS
+
+
+def test_one_relay_at_a_time(listener: Listener) -> None:
+    happen(1)
+    with locks.sole("outbox"):
+        assert relay.run() == 0
+    assert relay.run() == 1
+
+
+def test_bells_are_rung_only_for_what_somebody_hears_and_not_for_each(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[bell.Bell] = []
+    monkeypatch.setattr(bell, "send", rung.append)
+    monkeypatch.setattr(relay, "QUIET_SECONDS", 60.0)
+    monkeypatch.setattr(relay, "_last_bell", -60.0)
+    relay.ring()
+    relay.ring()
+    assert rung == [bell.Bell(relay.RELAY, (), "event")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_rings_after_its_commit(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[bell.Bell] = []
+    monkeypatch.setattr(bell, "send", rung.append)
+    monkeypatch.setattr(relay, "_last_bell", -60.0)
+    with transaction.atomic():
+        emit(JobStarted(actor="alice", job="TEST_WORK", execution=1))
+        assert rung == []
+    assert len(rung) == 1
+    Outbox.objects.all().delete()
+
+
+def test_every_topic_is_of_one_kind_of_event() -> None:
+    topics = Counter(kind.topic for kind in events.kinds())
+    assert [topic for topic, count in topics.items() if count > 1] == []
+
+
+def test_a_redis_that_hangs_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(bell.app, "send_task", lambda *args, **kwargs: go_on.wait(30))
+    try:
+        bell.ring([(number, "event") for number in range(3)])
+    finally:
+        go_on.set()
+
+
+def test_bells_that_wait_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(bell, "MOST_WAITING", 5)
+    monkeypatch.setattr(bell, "_ringer", None)
+    monkeypatch.setattr(bell.app, "send_task", lambda *args, **kwargs: go_on.wait(30))
+    try:
+        bell.ring([(number, "event") for number in range(50)])
+        assert bell._ringer is not None
+        assert bell._ringer.waiting.qsize() <= 5
+    finally:
+        go_on.set()
