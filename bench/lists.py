@@ -43,6 +43,7 @@ LISTS = (
     "/projects/shop/repositories/api/artifacts/latest/tags",
     "/projects/shop/repositories/api/artifacts/latest/accessories",
     "/system/gc",
+    "/system/purgeaudit",
     "/schedules",
     "/usergroups",
     "/usergroups/search?groupname=crew",

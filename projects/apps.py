@@ -11,5 +11,5 @@ class ProjectsConfig(AppConfig):
     name = "projects"
 
     def ready(self) -> None:
-        for module in ("handlers", "housekeeping"):
+        for module in ("handlers", "housekeeping", "jobs"):
             import_module(f"projects.{module}")

@@ -9,6 +9,7 @@ from projects.api.access import Access
 from projects.api.additions import Additions
 from projects.api.artifacts import Accessories, Artifacts, ProjectArtifacts
 from projects.api.audit_logs import AuditLogs, ProjectLogs
+from projects.api.audit_purge import AuditPurgeRuns, AuditPurgeSchedule
 from projects.api.icons import Icons
 from projects.api.immutable_rules import ImmutableRules
 from projects.api.labels import ArtifactLabels, Labels
@@ -61,6 +62,13 @@ urlpatterns = [
     path("audit-logs", AuditLogs.as_view({"get": "older"})),
     path("auditlog-exts", AuditLogs.as_view({"get": "list"})),
     path("auditlog-exts/events", AuditLogs.as_view({"get": "event_types"})),
+    path("system/purgeaudit", AuditPurgeRuns.as_view({"get": "list"})),
+    path(
+        "system/purgeaudit/schedule",
+        AuditPurgeSchedule.as_view({"get": "retrieve", "post": "create", "put": "update"}),
+    ),
+    path("system/purgeaudit/<int:run_id>", AuditPurgeRuns.as_view({"get": "retrieve", "put": "stop"})),
+    path("system/purgeaudit/<int:run_id>/log", AuditPurgeRuns.as_view({"get": "log"})),
     path("quotas", Quotas.as_view({"get": "list"})),
     path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
     path("search", Search.as_view({"get": "list"})),

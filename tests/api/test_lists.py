@@ -49,6 +49,7 @@ TABLE: dict[str, tuple[int | None, int | None, int | None]] = {
     f"{_ARTIFACTS}/v1/tags": (7, 9, 12),
     f"{_ARTIFACTS}/v1/accessories": (7, 9, 12),
     "/system/gc": (4, None, None),
+    "/system/purgeaudit": (4, None, None),
     "/schedules": (4, None, None),
     "/usergroups": (4, None, None),
     "/usergroups/search?groupname=crew": (4, 4, 4),
@@ -117,6 +118,7 @@ class Place:
             ArtifactLabel.objects.create(artifact=image, label=label)
             rows.make_robot(project, ["repository:pull"])
         rows.make_run()
+        rows.make_run("PURGE_AUDIT_LOG")
         Schedule.objects.create(vendor_type=f"KIND{number}", cron="0 0 0 * * *")
         for project in (team, other):
             AuditLog.objects.create(

@@ -32,6 +32,9 @@ PUT   /system/CVEAllowlist                    items expires_at
 POST  /system/gc/schedule                     schedule parameters
 PUT   /system/gc/schedule                     schedule parameters
 PUT   /system/gc/{gc_id}
+POST  /system/purgeaudit/schedule             schedule parameters
+PUT   /system/purgeaudit/schedule             schedule parameters
+PUT   /system/purgeaudit/{purge_id}
 PUT   /jobservice/jobs/{job_id}
 PUT   /jobservice/queues/{job_type}           action
 POST  /usergroups                             group_name group_type ldap_group_dn

@@ -54,6 +54,13 @@ GET    /system/gc/{gc_id}/log                                                S g
 GET    /system/gc/schedule                                                   S garbage-collection:read   200
 POST   /system/gc/schedule                                                   S garbage-collection:create 201
 PUT    /system/gc/schedule                                                   S garbage-collection:update 200
+GET    /system/purgeaudit                                                    S purge-audit:list      200
+GET    /system/purgeaudit/{purge_id}                                         S purge-audit:read      200
+PUT    /system/purgeaudit/{purge_id}                                         S purge-audit:stop      200
+GET    /system/purgeaudit/{purge_id}/log                                     S purge-audit:read      200
+GET    /system/purgeaudit/schedule                                           S purge-audit:read      200
+POST   /system/purgeaudit/schedule                                           S purge-audit:create    201
+PUT    /system/purgeaudit/schedule                                           S purge-audit:update    200
 GET    /jobservice/pools                                                     S jobservice-monitor:list   200
 GET    /jobservice/pools/all/workers                                         S jobservice-monitor:list   200
 PUT    /jobservice/jobs/{job_id}                                             S jobservice-monitor:stop   200
@@ -194,6 +201,7 @@ BODIES: dict[str, Any] = {
     "POST ARTIFACT/labels": {"id": "{free_label_id}"},
     # They need none.
     "PUT /system/gc/{gc_id}": {},
+    "PUT /system/purgeaudit/{purge_id}": {},
     "PUT /jobservice/jobs/{job_id}": {},
     "PUT /projects/{project_name_or_id}/metadatas/{meta_name}": {"{meta_name}": "true"},
 }

@@ -31,7 +31,7 @@ HIDDEN = "hushed"
 # Ids and names that nothing has.
 ABSENT: Ids = {
     **dict.fromkeys(("id", "mid", "user_id", "group_id", "robot_id", "label_id", "free_label_id"), 2_000_000_000),
-    **dict.fromkeys(("project_id", "immutable_rule_id", "secret_id", "gc_id"), 2_000_000_000),
+    **dict.fromkeys(("project_id", "immutable_rule_id", "secret_id", "gc_id", "purge_id"), 2_000_000_000),
     "job_id": "00000000-0000-4000-8000-000000000000",
     "job_type": "NOTHING",
     "project_name": "nowhere",
@@ -78,9 +78,11 @@ def build() -> World:
     label = labels.create(project=None, name="everywhere", description="", color="", actor=people["root"])
     robot = rows.make_robot(None, ["user:list"], "system-bot")
     run, task = rows.make_run()
+    purge, _ = rows.make_run("PURGE_AUDIT_LOG")
     everywhere: Ids = {
         "group_id": group.pk,
         "gc_id": run.id,
+        "purge_id": purge.id,
         "job_id": str(task.job_id),
         "job_type": "GARBAGE_COLLECTION",
     }

@@ -48,6 +48,7 @@ TAGS = {
     "jobservice",
     "schedule",
     "gc",
+    "purge",
 }
 """What Wharf's API has or is to have; the other tags come with their features (scanning, replication, …)."""
 
@@ -205,6 +206,12 @@ CHANGES: dict[str, Any] = {
     "POST /system/gc/schedule": {"schedule": {"type": "Manual"}, "parameters": {"workers": 2}},
     "PUT /system/gc/schedule": {"schedule": {"type": "Daily"}},
     "PUT /system/gc/{gc_id}": None,
+    "POST /system/purgeaudit/schedule": {
+        "schedule": {"type": "Manual"},
+        "parameters": {"audit_retention_hour": 24, "include_event_types": "create_artifact,delete_tag"},
+    },
+    "PUT /system/purgeaudit/schedule": {"schedule": {"type": "Weekly"}, "parameters": {"audit_retention_hour": 24}},
+    "PUT /system/purgeaudit/{purge_id}": None,
 }
 """A change that an admin may make, for every routed operation that changes something; None has no body."""
 
@@ -303,9 +310,11 @@ class Populated:
         )
         rule = immutable_rules.create(project=team, selectors=selectors, disabled=True, priority=1, actor=alice)
         run, task = rows.make_run()
+        purge, _ = rows.make_run("PURGE_AUDIT_LOG")
         self.ids: dict[str, object] = {
             **SAMPLES,
             "gc_id": run.id,
+            "purge_id": purge.id,
             "job_id": str(task.job_id),
             "pool_id": "all",
             "mid": Member.objects.get(project=team, user=story.bob).pk,

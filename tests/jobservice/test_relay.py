@@ -138,7 +138,7 @@ def test_every_topic_is_of_one_kind_of_event() -> None:
 
 def test_a_redis_that_hangs_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr(bell.app, "send_task", lambda *args, **kwargs: go_on.wait(30))
+    monkeypatch.setattr("jobservice.bell.app.send_task", lambda *args, **kwargs: go_on.wait(30))
     try:
         bell.ring([(number, "event") for number in range(3)])
     finally:
@@ -149,7 +149,7 @@ def test_bells_that_wait_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> Non
     go_on = threading.Event()
     monkeypatch.setattr(bell, "MOST_WAITING", 5)
     monkeypatch.setattr(bell, "_ringer", None)
-    monkeypatch.setattr(bell.app, "send_task", lambda *args, **kwargs: go_on.wait(30))
+    monkeypatch.setattr("jobservice.bell.app.send_task", lambda *args, **kwargs: go_on.wait(30))
     try:
         bell.ring([(number, "event") for number in range(50)])
         assert bell._ringer is not None

@@ -1,0 +1,27 @@
+"""Parameters of jobs as a body says them: free in form to Harbor, so each is looked at by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core import errors
+
+
+def flag(given: dict[str, Any], name: str) -> bool:
+    """True or false, false when it is not there; BadRequest for anything else."""
+    value = given.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise errors.BadRequest(f"parameters.{name} must be true or false")
+    return value
+
+
+def number(given: dict[str, Any], name: str, default: int, least: int, most: int) -> int:
+    """A whole number within bounds; BadRequest for anything else."""
+    value = given.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise errors.BadRequest(f"parameters.{name} must be a whole number from {least} to {most}")
+    return value

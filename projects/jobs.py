@@ -1,0 +1,25 @@
+"""The jobs of this room."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from jobservice.context import Context
+from jobservice.job import Job, Queue, register
+from projects import audit_purge
+
+
+@register
+class PurgeAuditLog(Job):
+    vendor_type = "PURGE_AUDIT_LOG"
+    queue = Queue.SCHEDULED
+    most_at_once = 1
+
+    def run(self, ctx: Context, params: dict[str, Any]) -> None:
+        audit_purge.purge(
+            ctx,
+            older_than=timedelta(hours=params["audit_retention_hour"]),
+            event_types=params["include_event_types"],
+            dry_run=params["dry_run"],
+        )
