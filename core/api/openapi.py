@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, Literal, Required, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -26,6 +26,7 @@ _PLAIN: dict[Any, Schema] = {
     bool: {"type": "boolean"},
     int: {"type": "integer", "format": "int64"},
     datetime: {"type": "string", "format": "date-time"},
+    date: {"type": "string", "format": "date"},
     object: {"type": "object", "additionalProperties": {}},
 }
 _REFUSALS = {

@@ -23,6 +23,7 @@ from projects.api.robots import Robots
 from projects.api.scanner import Scanner
 from projects.api.search import Search
 from projects.api.statistics import Statistics
+from projects.api.storage_figures import PlatformStorage, ProjectStorage
 from projects.api.tags import Tags
 
 register_converter(RepositoryConverter, "repository")
@@ -39,6 +40,7 @@ urlpatterns = [
     path(f"{_PROJECT}/summary", OneProject.as_view({"get": "summary"})),
     path(f"{_PROJECT}/artifacts", ProjectArtifacts.as_view({"get": "list"})),
     path(f"{_PROJECT}/access/explain", Access.as_view({"get": "explain"})),
+    path(f"{_PROJECT}/statistics/storage", ProjectStorage.as_view({"get": "retrieve"})),
     path(f"{_PROJECT}/members", Members.as_view({"get": "list", "post": "create"})),
     path(
         f"{_PROJECT}/members/<int:member_id>",
@@ -72,6 +74,7 @@ urlpatterns = [
     path("quotas", Quotas.as_view({"get": "list"})),
     path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
     path("search", Search.as_view({"get": "list"})),
+    path("statistics/storage", PlatformStorage.as_view({"get": "retrieve"})),
     path("statistics", Statistics.as_view({"get": "retrieve"})),
     path("labels", Labels.as_view({"get": "list", "post": "create"})),
     path("labels/<int:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),

@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from core.api import openapi
+from projects.models import StorageFigure
 from tests.contracts.contract import OPERATIONS, formats
 from tests.contracts.test_contract import CHANGES, Populated, attempts, content, populated, routed_ones
 from tests.rest import Api
@@ -75,6 +76,9 @@ def test_what_harbor_does_not_have_is_as_documented_too(populated: Populated) ->
     alice = Api(populated.story.alice)
     explained = alice.get("/projects/team/access/explain?subject=bob&action=pull&reference=app:v1")
     assert (explained.status_code, untrue(explained)) == (200, [])
+    StorageFigure.objects.create(project=populated.story.team, day="2026-01-01", logical=2, stored=1)
+    storage = alice.get("/projects/team/statistics/storage?days=366")
+    assert (storage.status_code, untrue(storage)) == (200, [])
     refused = alice.get("/projects/team/access/explain")
     assert (refused.status_code, untrue(refused)) == (422, [])
 
