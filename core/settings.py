@@ -229,7 +229,7 @@ SPECTACULAR_SETTINGS = {
     "SERVERS": [{"url": "/api/v2.0"}],
     "SCHEMA_PATH_PREFIX": "/api/v2.0",
     "SCHEMA_PATH_PREFIX_TRIM": True,
-    "PATH_CONVERTER_OVERRIDES": {"repository": str},
+    "PATH_CONVERTER_OVERRIDES": {"repository": str, "number": {"type": "integer", "format": "int64"}},
     "APPEND_COMPONENTS": {
         "securitySchemes": {
             "basic": {"type": "http", "scheme": "basic"},

@@ -55,7 +55,7 @@ def document() -> Schema:
 
 
 def path_of(route: str) -> str:
-    """Django's route as the document writes it: `/labels/<int:label_id>` is `/labels/{label_id}`."""
+    """Django's route as the document writes it: `/labels/<number:label_id>` is `/labels/{label_id}`."""
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)
 
 
@@ -130,7 +130,7 @@ class Described(AutoSchema):
             404: bool(self._names_in_path()),
             413: has_body,
             415: has_body,
-            422: bool(has_body or said.lists or said.query),
+            422: bool(has_body or said.lists or said.query or "<number:" in self.path_regex),
             429: authenticates,
             503: authenticates,
         }

@@ -100,10 +100,16 @@ def test_a_list_tells_its_keys_pages_and_headers(document: dict[str, Any]) -> No
         ("post", "/projects", "201 400 401 403 409 413 415 422 429 503"),
         ("head", "/projects", "200 400 401 404 422 429 503"),
         ("delete", "/projects/{project_name_or_id}", "200 400 401 403 404 412 429 503"),
+        ("get", "/labels/{label_id}", "200 400 401 403 404 422 429 503"),
     ],
 )
 def test_it_tells_every_status_that_can_be_met(document: dict[str, Any], method: str, path: str, statuses: str) -> None:
     assert sorted(document["paths"][path][method]["responses"]) == statuses.split()
+
+
+def test_a_number_in_a_path_is_of_64_bits(document: dict[str, Any]) -> None:
+    (number,) = document["paths"]["/labels/{label_id}"]["get"]["parameters"]
+    assert number["schema"] == {"type": "integer", "format": "int64"}
 
 
 def test_who_may_call_without_signing_in_is_said(document: dict[str, Any]) -> None:
