@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from core import errors, oci
+from core import errors, nesting, oci
 from core.oci import Descriptor
 from projects import kinds
 from projects.kinds import accessory_kind, artifact_kind
@@ -104,7 +104,7 @@ def telling_config(manifest: oci.Manifest) -> Descriptor | None:
 def told_by(manifest: oci.Manifest, config: bytes) -> dict[str, Any]:
     """What an artifact tells about itself, by its configuration's bytes (b"" when there is none to read).
 
-    Nothing for nonsense, and for what PostgreSQL cannot keep.
+    Nothing for nonsense, for what is nested too deep, and for what PostgreSQL cannot keep.
     """
     try:
         document = json.loads(config or b"{}")
@@ -112,7 +112,7 @@ def told_by(manifest: oci.Manifest, config: bytes) -> dict[str, Any]:
         written = json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return {}
-    return {} if b"\\u0000" in written else told
+    return {} if b"\\u0000" in written or nesting.is_too_deep(told) else told
 
 
 def _told(manifest: oci.Manifest, document: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
+from projects.api.labels import Labels
 from tests import rows
 from tests.api import world as worlds
 from tests.api.test_who_may import views
@@ -57,6 +58,8 @@ WHOLE = {
     "text": b'"x"',
     "ten thousand deep": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     "a hundred thousand lists": b"[" * 100_000,
+    # A parser would let these pass, and who writes or shows them would fail.
+    **{f"{levels} deep": b'{"a":' * levels + b"1" + b"}" * levels for levels in (101, 500, 900, 950)},
     "a single quote": b"{'name': 'x'}",
     "after the end": b"{} {}",
 }
@@ -138,6 +141,15 @@ def test_bodies_that_are_none(world: World, route: Route) -> None:
         mistakes += [f"{name}: {mistake}"] if mistake else []
         mistakes += [f"{name}: written to were {touched}"] if touched else []
     assert not mistakes, "\n".join(mistakes)
+
+
+def test_a_mistake_of_our_own_is_not_called_the_callers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*_: Any) -> Any:
+        return endless()
+
+    monkeypatch.setattr(Labels, "create", endless)
+    answer = ask(world.people["root"], "POST", "/labels", {"name": "fresh", "scope": "g"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (500, "UNKNOWN")
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------

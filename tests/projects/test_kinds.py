@@ -138,6 +138,7 @@ TITLE = "org.opencontainers.image.title"
             id="wasm-image",
         ),
         pytest.param(manifest(HELM), ["a list"], {}, id="nonsense"),
+        pytest.param(manifest(HELM), json.loads('{"a":' * 101 + "1" + "}" * 101), {}, id="what-nobody-could-show"),
         pytest.param(manifest(HELM), {"name": "a\0b"}, {}, id="what-postgresql-cannot-keep"),
     ],
 )  # fmt: skip
