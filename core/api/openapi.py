@@ -100,6 +100,8 @@ class Described(AutoSchema):
         parameters: list[Schema] = self._resolve_path_parameters(names)  # type: ignore[no-untyped-call]
         if "project_name_or_id" in names:
             parameters.append(_parameter("header", "X-Is-Resource-Name", bool, "A number in the path is a name."))
+        parameters += [_parameter("header", name, hint) for name, hint in self.said.headers.items()]
+        parameters.append(_parameter("header", "X-Request-Id", str, "Comes back in the answer; else one is made."))
         parameters += [_parameter("query", name, hint) for name, hint in self.said.query.items()]
         return parameters + list(self._parameters_of_lists())
 

@@ -84,7 +84,7 @@ def test_a_type_that_has_no_schema_is_a_mistake(document: dict[str, Any]) -> Non
 def test_a_list_tells_its_keys_pages_and_headers(document: dict[str, Any]) -> None:
     labels = document["paths"]["/labels"]["get"]
     named = {each["name"]: each for each in labels["parameters"]}
-    assert set(named) == {"scope", "project_id", "name", "q", "sort", "page", "page_size"}
+    assert set(named) == {"X-Request-Id", "scope", "project_id", "name", "q", "sort", "page", "page_size"}
     assert all(key in named["q"]["description"] for key in Labels.filter_fields)
     assert (named["scope"]["required"], named["scope"]["schema"]["enum"]) == (True, ["g", "p"])
     assert named["page_size"]["schema"]["maximum"] == 100
@@ -108,7 +108,7 @@ def test_it_tells_every_status_that_can_be_met(document: dict[str, Any], method:
 
 
 def test_a_number_in_a_path_is_of_64_bits(document: dict[str, Any]) -> None:
-    (number,) = document["paths"]["/labels/{label_id}"]["get"]["parameters"]
+    number, *_ = document["paths"]["/labels/{label_id}"]["get"]["parameters"]
     assert number["schema"] == {"type": "integer", "format": "int64"}
 
 
