@@ -18,6 +18,7 @@ _CONFIG_MOST_BYTES = 1024 * 1024
 # Of what is shown as it is: lists show a hundred of them.
 _SHOWN_MOST_BYTES = 64 * 1024
 _AUTHOR_LABELS = ("org.opencontainers.image.authors", "maintainer")
+_CNAB_TYPE = "io.cnab.manifest.type"
 _TITLE = "org.opencontainers.image.title"
 _CONFIG_KEYS = ("architecture", "os", "os.version", "variant", "author", "created", "config")
 
@@ -90,8 +91,23 @@ def accessory(artifact: Artifact, manifest: oci.Manifest, tag: str) -> Accessory
     )
 
 
-def telling_config(manifest: oci.Manifest) -> Descriptor | None:
-    """The configuration that is worth reading: of what has a kind, and not a huge one."""
+def telling_part(manifest: oci.Manifest) -> Descriptor | None:
+    """The part of an index whose configuration is that of the whole, as a CNAB bundle has one."""
+    if not manifest.is_index or artifact_kind(manifest) != kinds.Kind.CNAB:
+        return None
+    # As in Harbor: of several, the last.
+    found = [child for child in manifest.children if child.annotations.get(_CNAB_TYPE) == "config"]
+    return found[-1] if found and found[-1].size <= _SHOWN_MOST_BYTES else None
+
+
+def telling_config(manifest: oci.Manifest, part: bytes = b"") -> Descriptor | None:
+    """The configuration that is worth reading: of what has a kind, and not a huge one.
+
+    `part` is the manifest of the telling part, b"" when there is none to read.
+    """
+    if manifest.is_index:
+        config = _config_of(part)
+        return config if config and config.size <= _SHOWN_MOST_BYTES else None
     config = manifest.config
     if config is None or config.media_type == oci.OCI_EMPTY:
         return None
@@ -139,6 +155,13 @@ def _told_of_wasm(manifest: oci.Manifest) -> dict[str, Any]:
         told["manifest.layers.mediaType"] = manifest.layers[0].media_type
         told[_TITLE] = manifest.layers[0].annotations.get(_TITLE, "")
     return told
+
+
+def _config_of(part: bytes) -> Descriptor | None:
+    try:
+        return oci.parse_stored_manifest(part).config if part else None
+    except errors.Refusal:
+        return None
 
 
 def _is_image(config: Descriptor) -> bool:
