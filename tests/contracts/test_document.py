@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.urls import resolve
 from jsonschema import Draft202012Validator
 
 from core.api import openapi
 from projects.models import StorageFigure
-from tests.contracts.contract import OPERATIONS, formats
-from tests.contracts.test_contract import CHANGES, Populated, attempts, content, populated, routed_ones
+from tests.contracts.contract import OPERATIONS, Operation, formats
+from tests.contracts.test_contract import CHANGES, SAMPLES, Populated, attempts, content, populated, routed_ones
 from tests.rest import Api
 
 __all__ = ["populated"]
@@ -52,6 +53,19 @@ def untrue(answer: Any) -> list[str]:
     validator = Draft202012Validator({**closed(media["schema"]), "components": schemas}, format_checker=formats)
     found = validator.iter_errors(content(answer))
     return wrong + [f"{place}: {error.json_path}: {error.message[:200]}" for error in found]
+
+
+NOT_READ = {"X-Accept-Vulnerabilities": "which reports of vulnerabilities a client can read: there are none yet"}
+"""Headers of Harbor's that mean nothing here, each with why."""
+
+
+@pytest.mark.parametrize("operation", routed_ones("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"), ids=str)
+def test_the_headers_that_harbor_reads_are_documented(operation: Operation) -> None:
+    route = resolve(f"/api/v2.0{operation.at(SAMPLES)}").route
+    path = openapi.path_of(route).removeprefix("api/v2.0")
+    parameters = openapi.document()["paths"][path][operation.method.lower()]["parameters"]
+    told = {each["name"]: each["schema"]["type"] for each in parameters if each["in"] == "header"}
+    assert told == {name: kind for name, kind in operation.headers.items() if name not in NOT_READ}
 
 
 def test_what_is_read_is_as_documented(populated: Populated) -> None:
