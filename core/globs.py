@@ -88,9 +88,10 @@ def _atomic_component(text: str) -> str:
     if text == "**":
         return text
     first, *others = (re.escape(part).replace("\\?", "[^/]") for part in re.split(r"\*+", text))
-    return (
-        first + "".join(f"(?>[^/]*?{part})" for part in others[:-1]) + "".join(f"[^/]*{part}" for part in others[-1:])
-    )
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>[^/]*?{part})" for part in middle) + f"[^/]*{last}"
 
 
 def _slashed(components: Iterable[str]) -> str:
