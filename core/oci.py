@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from core import errors
+from core import errors, nesting
 
 # OCI distribution spec 1.1, "Pulling manifests".
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -249,6 +249,8 @@ def _load(content: bytes) -> dict[str, Any]:
         raise errors.ManifestInvalid(f"The manifest is not valid JSON: {str(error)[:200]}") from error
     if not isinstance(document, dict):
         raise errors.ManifestInvalid("The manifest must be a JSON object")
+    if nesting.is_too_deep(document):
+        raise errors.ManifestInvalid(f"The manifest is nested more than {nesting.MOST_LEVELS} levels deep")
     return document
 
 

@@ -7,6 +7,7 @@ What an operator may change while the platform runs is configuration in the data
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import environ
@@ -81,7 +82,7 @@ MIDDLEWARE = [
     "core.api.request_id.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "core.sessions.Sessions",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "core.api.csrf.HarborCsrf",
@@ -151,9 +152,10 @@ CACHES = {
 SESSION_ENGINE = "core.sessions"
 SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
 SESSION_COOKIE_NAME = "sid"
+# They are renewed otherwise: core/sessions.py.
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE: Literal["Lax"] = "Lax"
 SESSION_COOKIE_SECURE = SECURE
 
 # --- jobs --------------------------------------------------------------------------------------
@@ -233,7 +235,7 @@ SPECTACULAR_SETTINGS = {
     "SERVERS": [{"url": "/api/v2.0"}],
     "SCHEMA_PATH_PREFIX": "/api/v2.0",
     "SCHEMA_PATH_PREFIX_TRIM": True,
-    "PATH_CONVERTER_OVERRIDES": {"repository": str},
+    "PATH_CONVERTER_OVERRIDES": {"repository": str, "number": {"type": "integer", "format": "int64"}},
     "APPEND_COMPONENTS": {
         "securitySchemes": {
             "basic": {"type": "http", "scheme": "basic"},

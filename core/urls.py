@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from django.urls import include, path, re_path
+from django.urls import include, path, re_path, register_converter
 
 from core.api import fallback
+from core.api.converters import NumberConverter, RepositoryConverter
 from core.api.health import api_version
+
+register_converter(NumberConverter, "number")
+register_converter(RepositoryConverter, "repository")
 
 handler400 = "web.views.errors.bad_request"
 handler403 = "web.views.errors.forbidden"

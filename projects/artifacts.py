@@ -20,8 +20,7 @@ from django.db.models import Exists, OuterRef
 from core import clock, configuration, errors, oci
 from core.events import SYSTEM, emit
 from core.postgres.prepared import Insert, Statement
-from core.store import files
-from projects import links, manifest_repair, manifest_rows, quotas, tags
+from projects import artifact_configs, links, manifest_repair, manifest_rows, quotas, tags
 from projects.events import ArtifactDeleted, ArtifactPushed
 from projects.models import (
     Accessory,
@@ -139,7 +138,7 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
         # what they name may be there, or half there.
         give_up([attempt])
         raise
-    told = _read_config(manifest)
+    told = artifact_configs.read([manifest])[manifest.digest]
     with transaction.atomic():
         record(repository, [(attempt, told)], actor)
     return Pushed(manifest.digest, manifest.subject.digest if manifest.subject else None)
@@ -226,12 +225,6 @@ def begin(repository: Repository, attempts: Sequence[Attempt]) -> None:
 def give_up(attempts: Sequence[Attempt]) -> None:
     """Take the pending rows of attempts away of which the registry stored nothing."""
     Reference.objects.pending().filter(attempt__in=[attempt.number for attempt in attempts]).delete()
-
-
-def _read_config(manifest: oci.Manifest) -> dict[str, Any]:
-    config = manifest_rows.telling_config(manifest)
-    content = files.contents([config.digest])[config.digest] if config else None
-    return manifest_rows.told_by(manifest, content or b"")
 
 
 # --- the one transaction that makes it true ------------------------------------------------------------------

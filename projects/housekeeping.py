@@ -8,7 +8,7 @@ import structlog
 
 from core import clock, errors
 from jobservice.periodic import every
-from projects import links, pulls
+from projects import links, pulls, storage_figures
 from projects.models import Project, Reference, RepositoryBlob
 
 log = structlog.get_logger(__name__)
@@ -25,6 +25,12 @@ def drop_expired_attempts() -> None:
     dropped, _ = Reference.objects.pending().filter(expires__lt=clock.now()).delete()
     if dropped:
         log.info("expired_attempts_dropped", rows=dropped)
+
+
+@every(timedelta(hours=6))
+def record_storage_figures() -> None:
+    """Several times a day, so that a platform that was off at night has its day all the same."""
+    storage_figures.record()
 
 
 @every(timedelta(minutes=1))

@@ -58,6 +58,11 @@ def check_kind(*, action: str, template: str) -> None:
         raise errors.BadRequest(f"template must be {TEMPLATE!r}, not {template[:40]!r}")
 
 
+def excludes(selector: Selector) -> bool:
+    """Whether a selector means all names but those that its pattern matches."""
+    return selector["decoration"] in ("excludes", "repoExcludes")
+
+
 def in_words(rule: ImmutableRule) -> str:
     """For people and the audit log: `tags matching v*, in repositories matching **`."""
     (tag,), (repository,) = rule.tag_selectors, rule.scope_selectors[SCOPE]
@@ -125,7 +130,7 @@ def _checked_one(selectors: Sequence[Selector], where: str, decorations: Sequenc
 
 
 def _verb(selector: Selector) -> str:
-    return "not matching" if selector["decoration"].lower().endswith("excludes") else "matching"
+    return "not matching" if excludes(selector) else "matching"
 
 
 def _there_once() -> AbstractContextManager[None]:

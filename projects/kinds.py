@@ -48,6 +48,8 @@ _SIGNATURES = {
     "application/vnd.dev.sigstore.bundle.v0.3+json": "signature.cosign",
     "application/vnd.goharbor.harbor.sbom.v1": "sbom.harbor",
 }
+# On the last layer of an image that Nydus made of another one, to load it lazily.
+_NYDUS = "containerd.io/snapshot/nydus-bootstrap"
 _COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 
@@ -73,5 +75,11 @@ def accessory_kind(manifest: oci.Manifest, tag: str) -> str:
     said = manifest.artifact_type or (manifest.config.media_type if manifest.config else "")
     if said in _SIGNATURES:
         return _SIGNATURES[said]
+    if _KINDS.get(said) == Kind.IMAGE and manifest.subject and _is_made_by_nydus(manifest):
+        return "accelerator.nydus"
     is_cosign = any(layer.media_type == _COSIGN_LAYER for layer in manifest.layers)
     return "signature.cosign" if is_cosign and (tag.endswith(".sig") or not tag) else "subject.accessory"
+
+
+def _is_made_by_nydus(manifest: oci.Manifest) -> bool:
+    return bool(manifest.layers) and _NYDUS in manifest.layers[-1].annotations

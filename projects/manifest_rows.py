@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from core import errors, oci
+from core import errors, nesting, oci
 from core.oci import Descriptor
 from projects import kinds
 from projects.kinds import accessory_kind, artifact_kind
@@ -18,6 +18,7 @@ _CONFIG_MOST_BYTES = 1024 * 1024
 # Of what is shown as it is: lists show a hundred of them.
 _SHOWN_MOST_BYTES = 64 * 1024
 _AUTHOR_LABELS = ("org.opencontainers.image.authors", "maintainer")
+_CNAB_TYPE = "io.cnab.manifest.type"
 _TITLE = "org.opencontainers.image.title"
 _CONFIG_KEYS = ("architecture", "os", "os.version", "variant", "author", "created", "config")
 
@@ -90,8 +91,23 @@ def accessory(artifact: Artifact, manifest: oci.Manifest, tag: str) -> Accessory
     )
 
 
-def telling_config(manifest: oci.Manifest) -> Descriptor | None:
-    """The configuration that is worth reading: of what has a kind, and not a huge one."""
+def telling_part(manifest: oci.Manifest) -> Descriptor | None:
+    """The part of an index whose configuration is that of the whole, as a CNAB bundle has one."""
+    if not manifest.is_index or artifact_kind(manifest) != kinds.Kind.CNAB:
+        return None
+    # As in Harbor: of several, the last.
+    found = [child for child in manifest.children if child.annotations.get(_CNAB_TYPE) == "config"]
+    return found[-1] if found and found[-1].size <= _SHOWN_MOST_BYTES else None
+
+
+def telling_config(manifest: oci.Manifest, part: bytes = b"") -> Descriptor | None:
+    """The configuration that is worth reading: of what has a kind, and not a huge one.
+
+    `part` is the manifest of the telling part, b"" when there is none to read.
+    """
+    if manifest.is_index:
+        config = _config_of(part)
+        return config if config and config.size <= _SHOWN_MOST_BYTES else None
     config = manifest.config
     if config is None or config.media_type == oci.OCI_EMPTY:
         return None
@@ -104,7 +120,7 @@ def telling_config(manifest: oci.Manifest) -> Descriptor | None:
 def told_by(manifest: oci.Manifest, config: bytes) -> dict[str, Any]:
     """What an artifact tells about itself, by its configuration's bytes (b"" when there is none to read).
 
-    Nothing for nonsense, and for what PostgreSQL cannot keep.
+    Nothing for nonsense, for what is nested too deep, and for what PostgreSQL cannot keep.
     """
     try:
         document = json.loads(config or b"{}")
@@ -112,7 +128,7 @@ def told_by(manifest: oci.Manifest, config: bytes) -> dict[str, Any]:
         written = json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return {}
-    return {} if b"\\u0000" in written else told
+    return {} if b"\\u0000" in written or nesting.is_too_deep(told) else told
 
 
 def _told(manifest: oci.Manifest, document: dict[str, Any]) -> dict[str, Any]:
@@ -139,6 +155,13 @@ def _told_of_wasm(manifest: oci.Manifest) -> dict[str, Any]:
         told["manifest.layers.mediaType"] = manifest.layers[0].media_type
         told[_TITLE] = manifest.layers[0].annotations.get(_TITLE, "")
     return told
+
+
+def _config_of(part: bytes) -> Descriptor | None:
+    try:
+        return oci.parse_stored_manifest(part).config if part else None
+    except errors.Refusal:
+        return None
 
 
 def _is_image(config: Descriptor) -> bool:

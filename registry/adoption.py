@@ -24,7 +24,7 @@ from core import clock, errors, locks, oci
 from core.oci import RepositoryName
 from core.store import files
 from core.store.files import FoundLink, Link, TagFolder
-from projects import links, manifest_rows, projects, repositories, stored_manifests
+from projects import artifact_configs, links, manifest_rows, projects, repositories, stored_manifests
 from projects.models import Artifact, Project, Reference, Repository, RepositoryBlob, Tag
 from projects.stored_manifests import Stored
 from rbac.models import User
@@ -301,16 +301,15 @@ class _Visit:
                 yield Finding("link-damaged", words, repaired=True)
 
     def _stored(self, manifests: Sequence[oci.Manifest], wanted: Mapping[str, Mapping[str, datetime]]) -> list[Stored]:
-        configs = {manifest.digest: manifest_rows.telling_config(manifest) for manifest in manifests}
-        contents = files.contents({config.digest for config in configs.values() if config})
+        told = artifact_configs.read(manifests)
         return [
             Stored(
                 manifest=manifest,
                 pushed=self.revisions[manifest.digest].written,
-                told=manifest_rows.told_by(manifest, (config and contents[config.digest]) or b""),
+                told=told[manifest.digest],
                 tags=wanted[manifest.digest],
             )
-            for manifest, config in ((manifest, configs[manifest.digest]) for manifest in manifests)
+            for manifest in manifests
         ]
 
     def _record(self, found: Sequence[Stored]) -> Iterator[Finding]:

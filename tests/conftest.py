@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from projects.models import Project
 from rbac import credentials, login_limit
 from rbac.models import User
 from tests import factories
+from tests.old_registry import STORE
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,14 @@ def clean_memory() -> Iterator[None]:
     clock._reading, clock._read_again_at = clock.Reading(clock._uptime(), time.time()), math.inf
     yield
     configuration.forget()
+
+
+@pytest.fixture
+def empty_store() -> Iterator[None]:
+    """The database is empty at each test's begin; so must be the store."""
+    shutil.rmtree(STORE, ignore_errors=True)
+    yield
+    shutil.rmtree(STORE, ignore_errors=True)
 
 
 @pytest.fixture

@@ -80,8 +80,8 @@ def as_refusal(error: Exception) -> errors.Refusal | None:
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=str(error))
         return errors.Unavailable("The database does not answer; try again.")
-    if isinstance(error, DataError | UnicodeError | RecursionError):
-        return errors.BadRequest("A value of the request cannot be stored: too large, too deep or no valid text.")
+    if isinstance(error, DataError | UnicodeError):
+        return errors.BadRequest("A value of the request cannot be stored: too large or no valid text.")
     if isinstance(error, Http404):
         return errors.NotFound("resource not found")
     if isinstance(error, PermissionDenied | drf.PermissionDenied):

@@ -9,22 +9,29 @@ from typing import IO, Any, NoReturn
 
 from rest_framework.parsers import JSONParser
 
-from core import errors
+from core import errors, nesting
 
 
 class JsonBody(JSONParser):
-    """A JSON document without null bytes, lone surrogates, numbers that are none, and keys that are there twice."""
+    """A JSON document that nothing strange is in.
+
+    No null bytes, lone surrogates, numbers that are none, keys that are there twice, and not too many levels.
+    """
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         try:
             document = json.loads(stream.read().decode(), parse_constant=_no_number, object_pairs_hook=_once)
-            # Written out again: fails for what is too deep, and shows null bytes and surrogates wherever they are.
+            if nesting.is_too_deep(document):
+                raise RecursionError
+            # Written out again: shows null bytes and surrogates wherever they are.
             text = json.dumps(document, ensure_ascii=False)
             text.encode()
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise errors.BadRequest(f"The body is not valid JSON: {type(error).__name__}") from error
+        except RecursionError as error:
+            raise errors.BadRequest(f"The body is nested more than {nesting.MOST_LEVELS} levels deep") from error
         if "\\u0000" in text.replace("\\\\", ""):
             raise errors.BadRequest("The body holds a null byte")
         return document

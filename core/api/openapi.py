@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, Literal, Required, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -26,6 +26,7 @@ _PLAIN: dict[Any, Schema] = {
     bool: {"type": "boolean"},
     int: {"type": "integer", "format": "int64"},
     datetime: {"type": "string", "format": "date-time"},
+    date: {"type": "string", "format": "date"},
     object: {"type": "object", "additionalProperties": {}},
 }
 _REFUSALS = {
@@ -55,7 +56,7 @@ def document() -> Schema:
 
 
 def path_of(route: str) -> str:
-    """Django's route as the document writes it: `/labels/<int:label_id>` is `/labels/{label_id}`."""
+    """Django's route as the document writes it: `/labels/<number:label_id>` is `/labels/{label_id}`."""
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)
 
 
@@ -100,6 +101,8 @@ class Described(AutoSchema):
         parameters: list[Schema] = self._resolve_path_parameters(names)  # type: ignore[no-untyped-call]
         if "project_name_or_id" in names:
             parameters.append(_parameter("header", "X-Is-Resource-Name", bool, "A number in the path is a name."))
+        parameters += [_parameter("header", name, hint) for name, hint in self.said.headers.items()]
+        parameters.append(_parameter("header", "X-Request-Id", str, "Comes back in the answer; else one is made."))
         parameters += [_parameter("query", name, hint) for name, hint in self.said.query.items()]
         return parameters + list(self._parameters_of_lists())
 
@@ -130,7 +133,7 @@ class Described(AutoSchema):
             404: bool(self._names_in_path()),
             413: has_body,
             415: has_body,
-            422: bool(has_body or said.lists or said.query),
+            422: bool(has_body or said.lists or said.query or "<number:" in self.path_regex),
             429: authenticates,
             503: authenticates,
         }

@@ -25,6 +25,8 @@ class Operation:
     media_types: tuple[str, ...] = (JSON,)
     query: Mapping[str, Any] = field(default_factory=dict)
     """Parameter → type, `Required[...]` when it must be there."""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    """The same for headers, but for those that follow from the path or are read everywhere."""
     refuses: tuple[int, ...] = ()
     """Statuses that do not follow from what every operation of its kind may answer."""
 
@@ -38,10 +40,11 @@ def operation(
     status: int = 200,
     media_types: tuple[str, ...] = (JSON,),
     query: Mapping[str, Any] | None = None,
+    headers: Mapping[str, Any] | None = None,
     refuses: tuple[int, ...] = (),
 ) -> Callable[[F], F]:
     """Put it on a view's method: `@operation("List the labels", lists=answers.Label, query={"name": str})`."""
-    said = Operation(summary, body, gives, lists, status, media_types, query or {}, refuses)
+    said = Operation(summary, body, gives, lists, status, media_types, query or {}, headers or {}, refuses)
 
     def remember(method: F) -> F:
         vars(method)["operation"] = said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Required, TypedDict
 
 
@@ -27,6 +27,23 @@ class Deletable(TypedDict, total=False):
 class ProjectQuota(TypedDict, total=False):
     hard: Required[dict[str, int]]
     used: Required[dict[str, int]]
+
+
+class StorageOfDay(TypedDict):
+    """Bytes."""
+
+    date: date
+    logical: int
+    stored: int
+
+
+class StorageFigures(TypedDict):
+    """Bytes: of all artifacts as if none shared anything, what they share counted once, and the difference."""
+
+    logical: int
+    stored: int
+    saved: int
+    history: list[StorageOfDay]
 
 
 class ProjectSummary(TypedDict, total=False):

@@ -15,7 +15,7 @@ from core.api import json
 from core.api.operations import operation
 from core.api.query import AllOf, Condition, Exact, as_q, conditions, normalised
 from core.oci import RepositoryName
-from projects import artifacts, copies, repositories
+from projects import artifacts, copies, immutability, repositories
 from projects.api import additions, answers
 from projects.api import copies as copies_api
 from projects.api import labels as labels_api
@@ -28,7 +28,7 @@ from rbac.permissions import or_refuse
 
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
-_WITH = {"with_tag": bool, "with_label": bool, "with_accessory": bool}
+_WITH = {"with_tag": bool, "with_immutable_status": bool, "with_label": bool, "with_accessory": bool}
 
 
 def as_json(artifact: Artifact) -> dict[str, Any]:
@@ -137,12 +137,19 @@ class ArtifactLists(InProject):
         _add_references(rows)
         add_icons(rows)
         if self.asked("with_tag", default=True):
-            prefetch_related_objects(rows, Prefetch("tags", self.tags().order_by("-pushed", "-pk"), to_attr="my_tags"))
+            self._add_tags(rows)
         if self.asked("with_label"):
             prefetch_related_objects(rows, Prefetch("labels", self.labels().order_by("pk"), to_attr="my_labels"))
         if self.asked("with_accessory"):
             _add_accessories(rows)
         return rows
+
+    def _add_tags(self, rows: Sequence[Artifact]) -> None:
+        prefetch_related_objects(rows, Prefetch("tags", self.tags().order_by("-pushed", "-pk"), to_attr="my_tags"))
+        if self.asked("with_immutable_status"):
+            rules = immutability.of(self.get_project())
+            for row in rows:
+                tags_api.judge(vars(row)["my_tags"], rules, row.repository)
 
     def _listed(self) -> QuerySet[Artifact]:
         return Artifact.objects.listed(self.tags(), self.place())

@@ -116,7 +116,13 @@ class Projects(Resource):
             return self.listing(rows, as_json)
         return self.listing(_with_details(rows), as_json, lambda page: completed(page, actor))
 
-    @operation("Create a project", body=ProjectForm, status=201, refuses=(409,))
+    @operation(
+        "Create a project",
+        body=ProjectForm,
+        status=201,
+        headers={"X-Resource-Name-In-Location": bool},
+        refuses=(409,),
+    )
     def create(self, request: Request) -> Response:
         given = self.body(ProjectForm)
         if given.get("registry_id"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework.request import Request
@@ -11,10 +12,11 @@ from core import errors
 from core.api import json
 from core.api.forms import Form, Text
 from core.api.operations import operation
-from projects import tags
+from projects import immutability, tags
 from projects.api import answers
 from projects.api.parents import InProject
-from projects.models import Tag
+from projects.immutability import Immutability
+from projects.models import Repository, Tag
 
 
 class NewTag(Form):
@@ -22,7 +24,7 @@ class NewTag(Form):
 
 
 def as_json(tag: Tag) -> dict[str, Any]:
-    """Harbor's Tag."""
+    """Harbor's Tag; immutable is one of which `judge` has said so."""
     return {
         "id": tag.pk,
         "repository_id": tag.repository_id,
@@ -30,8 +32,15 @@ def as_json(tag: Tag) -> dict[str, Any]:
         "name": tag.name,
         "push_time": json.time(tag.pushed),
         "pull_time": json.time(tag.pulled),
-        "immutable": False,
+        "immutable": vars(tag).get("is_immutable", False),
     }
+
+
+def judge(tags: Sequence[Tag], rules: Immutability, repository: Repository) -> Sequence[Tag]:
+    """Note of each of these tags of a repository whether the project's rules cover it."""
+    for tag in tags:
+        vars(tag)["is_immutable"] = rules.covers(repository.name_in_project, tag.name)
+    return tags
 
 
 class Tags(InProject):
@@ -42,10 +51,15 @@ class Tags(InProject):
     filter_fields = {"name": "name", "push_time": "pushed", "pull_time": "pulled"}
     default_sort = ("-pushed", "-pk")
 
-    @operation("List an artifact's tags", lists=answers.Tag)
+    @operation("List an artifact's tags", lists=answers.Tag, query={"with_immutable_status": bool})
     def list(self, request: Request, **_: Any) -> Response:
         artifact = self.get_artifact()
-        return self.listing(self.reach.tags(Tag.objects.live().filter(artifact=artifact), artifact.repository), as_json)
+        place = artifact.repository
+        rows = self.reach.tags(Tag.objects.live().filter(artifact=artifact), place)
+        if not self.asked("with_immutable_status"):
+            return self.listing(rows, as_json)
+        rules = immutability.of(self.get_project())
+        return self.listing(rows, as_json, lambda page: judge(page, rules, place))
 
     @operation("Create a tag", body=NewTag, status=201, refuses=(409, 412))
     def create(self, request: Request, **_: Any) -> Response:

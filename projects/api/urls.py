@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from django.urls import path, register_converter
+from django.urls import path
 
-from core.api.converters import RepositoryConverter
 from projects.api.access import Access
 from projects.api.additions import Additions
 from projects.api.artifacts import Accessories, Artifacts, ProjectArtifacts
@@ -23,9 +22,8 @@ from projects.api.robots import Robots
 from projects.api.scanner import Scanner
 from projects.api.search import Search
 from projects.api.statistics import Statistics
+from projects.api.storage_figures import PlatformStorage, ProjectStorage
 from projects.api.tags import Tags
-
-register_converter(RepositoryConverter, "repository")
 
 _PROJECT = "projects/<str:project_name_or_id>"
 _REPOSITORIES = "projects/<str:project_name>/repositories"
@@ -39,9 +37,10 @@ urlpatterns = [
     path(f"{_PROJECT}/summary", OneProject.as_view({"get": "summary"})),
     path(f"{_PROJECT}/artifacts", ProjectArtifacts.as_view({"get": "list"})),
     path(f"{_PROJECT}/access/explain", Access.as_view({"get": "explain"})),
+    path(f"{_PROJECT}/statistics/storage", ProjectStorage.as_view({"get": "retrieve"})),
     path(f"{_PROJECT}/members", Members.as_view({"get": "list", "post": "create"})),
     path(
-        f"{_PROJECT}/members/<int:member_id>",
+        f"{_PROJECT}/members/<number:member_id>",
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
     # The slash at the end is Harbor's.
@@ -54,7 +53,7 @@ urlpatterns = [
     path(f"{_PROJECT}/scanner/candidates", Scanner.as_view({"get": "candidates"})),
     path(f"{_PROJECT}/immutabletagrules", ImmutableRules.as_view({"get": "list", "post": "create"})),
     path(
-        f"{_PROJECT}/immutabletagrules/<int:rule_id>",
+        f"{_PROJECT}/immutabletagrules/<number:rule_id>",
         ImmutableRules.as_view({"put": "update", "delete": "destroy"}),
     ),
     path("projects/<str:project_name>/logs", ProjectLogs.as_view({"get": "older"})),
@@ -67,29 +66,30 @@ urlpatterns = [
         "system/purgeaudit/schedule",
         AuditPurgeSchedule.as_view({"get": "retrieve", "post": "create", "put": "update"}),
     ),
-    path("system/purgeaudit/<int:run_id>", AuditPurgeRuns.as_view({"get": "retrieve", "put": "stop"})),
-    path("system/purgeaudit/<int:run_id>/log", AuditPurgeRuns.as_view({"get": "log"})),
+    path("system/purgeaudit/<number:run_id>", AuditPurgeRuns.as_view({"get": "retrieve", "put": "stop"})),
+    path("system/purgeaudit/<number:run_id>/log", AuditPurgeRuns.as_view({"get": "log"})),
     path("quotas", Quotas.as_view({"get": "list"})),
-    path("quotas/<int:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
+    path("quotas/<number:quota_id>", Quotas.as_view({"get": "retrieve", "put": "update"})),
     path("search", Search.as_view({"get": "list"})),
+    path("statistics/storage", PlatformStorage.as_view({"get": "retrieve"})),
     path("statistics", Statistics.as_view({"get": "retrieve"})),
     path("labels", Labels.as_view({"get": "list", "post": "create"})),
-    path("labels/<int:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path("labels/<number:label_id>", Labels.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("permissions", Permissions.as_view({"get": "list"})),
     path("users/current/permissions", CurrentPermissions.as_view({"get": "list"})),
     path("robots", Robots.as_view({"get": "list", "post": "create"})),
     path(
-        "robots/<int:robot_id>",
+        "robots/<number:robot_id>",
         Robots.as_view({"get": "retrieve", "put": "update", "patch": "refresh", "delete": "destroy"}),
     ),
-    path("robots/<int:robot_id>/secrets", Robots.as_view({"get": "secrets"})),
-    path("robots/<int:robot_id>/secrets/<int:secret_id>", Robots.as_view({"delete": "revoke"})),
+    path("robots/<number:robot_id>/secrets", Robots.as_view({"get": "secrets"})),
+    path("robots/<number:robot_id>/secrets/<number:secret_id>", Robots.as_view({"delete": "revoke"})),
     path("icons/<str:digest>", Icons.as_view({"get": "retrieve"})),
     path("repositories", AllRepositories.as_view({"get": "list"})),
     path(_REPOSITORIES, Repositories.as_view({"get": "list"})),
     path(f"{_ARTIFACT}/tags/<str:tag_name>", Tags.as_view({"delete": "destroy"})),
     path(f"{_ARTIFACT}/tags", Tags.as_view({"get": "list", "post": "create"})),
-    path(f"{_ARTIFACT}/labels/<int:label_id>", ArtifactLabels.as_view({"delete": "destroy"})),
+    path(f"{_ARTIFACT}/labels/<number:label_id>", ArtifactLabels.as_view({"delete": "destroy"})),
     path(f"{_ARTIFACT}/labels", ArtifactLabels.as_view({"post": "create"})),
     path(f"{_ARTIFACT}/additions/vulnerabilities", Additions.as_view({"get": "vulnerabilities"})),
     path(f"{_ARTIFACT}/additions/<str:addition>", Additions.as_view({"get": "retrieve"})),

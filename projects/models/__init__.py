@@ -12,6 +12,7 @@ from projects.models.pull import PullFold, PullGap
 from projects.models.quota import Quota
 from projects.models.reference import Reference
 from projects.models.repository import Repository
+from projects.models.storage_figure import StorageFigure
 from projects.models.tag import Tag
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "Reference",
     "Repository",
     "RepositoryBlob",
+    "StorageFigure",
     "Tag",
 ]

@@ -12,6 +12,6 @@ urlpatterns = [
         "system/gc/schedule",
         GarbageCollectionSchedule.as_view({"get": "retrieve", "post": "create", "put": "update"}),
     ),
-    path("system/gc/<int:run_id>", GarbageCollectionRuns.as_view({"get": "retrieve", "put": "stop"})),
-    path("system/gc/<int:run_id>/log", GarbageCollectionRuns.as_view({"get": "log"})),
+    path("system/gc/<number:run_id>", GarbageCollectionRuns.as_view({"get": "retrieve", "put": "stop"})),
+    path("system/gc/<number:run_id>/log", GarbageCollectionRuns.as_view({"get": "log"})),
 ]

@@ -84,7 +84,7 @@ def test_a_type_that_has_no_schema_is_a_mistake(document: dict[str, Any]) -> Non
 def test_a_list_tells_its_keys_pages_and_headers(document: dict[str, Any]) -> None:
     labels = document["paths"]["/labels"]["get"]
     named = {each["name"]: each for each in labels["parameters"]}
-    assert set(named) == {"scope", "project_id", "name", "q", "sort", "page", "page_size"}
+    assert set(named) == {"X-Request-Id", "scope", "project_id", "name", "q", "sort", "page", "page_size"}
     assert all(key in named["q"]["description"] for key in Labels.filter_fields)
     assert (named["scope"]["required"], named["scope"]["schema"]["enum"]) == (True, ["g", "p"])
     assert named["page_size"]["schema"]["maximum"] == 100
@@ -100,10 +100,16 @@ def test_a_list_tells_its_keys_pages_and_headers(document: dict[str, Any]) -> No
         ("post", "/projects", "201 400 401 403 409 413 415 422 429 503"),
         ("head", "/projects", "200 400 401 404 422 429 503"),
         ("delete", "/projects/{project_name_or_id}", "200 400 401 403 404 412 429 503"),
+        ("get", "/labels/{label_id}", "200 400 401 403 404 422 429 503"),
     ],
 )
 def test_it_tells_every_status_that_can_be_met(document: dict[str, Any], method: str, path: str, statuses: str) -> None:
     assert sorted(document["paths"][path][method]["responses"]) == statuses.split()
+
+
+def test_a_number_in_a_path_is_of_64_bits(document: dict[str, Any]) -> None:
+    number, *_ = document["paths"]["/labels/{label_id}"]["get"]["parameters"]
+    assert number["schema"] == {"type": "integer", "format": "int64"}
 
 
 def test_who_may_call_without_signing_in_is_said(document: dict[str, Any]) -> None:

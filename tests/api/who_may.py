@@ -127,6 +127,8 @@ GET    /quotas                                                               S q
 GET    /quotas/{id}                                                          S quota:read            200
 PUT    /quotas/{id}                                                          S quota:update          200
 GET    /statistics                                                           signed-in               200
+GET    /statistics/storage                                                   S quota:read            200
+GET    /projects/{project_name_or_id}/statistics/storage                     P quota:read            200
 GET    /permissions                                    only project admin, stranger, system admin    200
 
 GET    /labels?scope=g                                                       signed-in               200

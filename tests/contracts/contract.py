@@ -36,6 +36,8 @@ class Operation:
     """With `{parameters}`, without /api/v2.0."""
     tag: str
     responses: Mapping[str, Any]
+    headers: Mapping[str, str]
+    """Those that a request may have, each with its type."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -61,7 +63,16 @@ class Operation:
 
 def _operation(key: str, said: Mapping[str, Any]) -> Operation:
     method, _, path = key.partition(" ")
-    return Operation(method, path, said["tags"][0], said["responses"])
+    parameters = [_resolved(each) for each in said.get("parameters", ())]
+    headers = {each["name"]: each["type"] for each in parameters if each["in"] == "header"}
+    return Operation(method, path, said["tags"][0], said["responses"], headers)
+
+
+def _resolved(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in parameter:
+        return parameter
+    shared: Mapping[str, Any] = CONTRACT["parameters"][parameter["$ref"].removeprefix("#/parameters/")]
+    return shared
 
 
 OPERATIONS = {key: _operation(key, said) for key, said in CONTRACT["operations"].items()}

@@ -260,13 +260,14 @@ def _queries(team: Project) -> dict[str, list[str]]:
         "GET /users/search": ["?username=a"],
         "GET /usergroups/search": ["?groupname=crew"],
         "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
-        f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false"],
+        f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false", "?with_immutable_status=true"],
         f"GET {_PROJECT}/artifacts": [
             "?with_accessory=true&with_label=true",
             "?latest_in_repository=true&q=media_type=application/vnd.oci.image.config.v1%252Bjson",
             "?latest_in_repository=true",
         ],
-        f"GET {_ARTIFACT}": ["?with_accessory=true"],
+        f"GET {_ARTIFACT}": ["?with_accessory=true&with_immutable_status=true"],
+        f"GET {_ARTIFACT}/tags": ["?with_immutable_status=true"],
         f"POST {_ARTIFACTS}": ["?from=team/app:v1"],
     }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.urls import resolve
 from jsonschema import Draft202012Validator
 
 from core.api import openapi
-from tests.contracts.contract import OPERATIONS, formats
-from tests.contracts.test_contract import CHANGES, Populated, attempts, content, populated, routed_ones
+from projects.models import StorageFigure
+from tests.contracts.contract import OPERATIONS, Operation, formats
+from tests.contracts.test_contract import CHANGES, SAMPLES, Populated, attempts, content, populated, routed_ones
 from tests.rest import Api
 
 __all__ = ["populated"]
@@ -53,6 +55,19 @@ def untrue(answer: Any) -> list[str]:
     return wrong + [f"{place}: {error.json_path}: {error.message[:200]}" for error in found]
 
 
+NOT_READ = {"X-Accept-Vulnerabilities": "which reports of vulnerabilities a client can read: there are none yet"}
+"""Headers of Harbor's that mean nothing here, each with why."""
+
+
+@pytest.mark.parametrize("operation", routed_ones("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"), ids=str)
+def test_the_headers_that_harbor_reads_are_documented(operation: Operation) -> None:
+    route = resolve(f"/api/v2.0{operation.at(SAMPLES)}").route
+    path = openapi.path_of(route).removeprefix("api/v2.0")
+    parameters = openapi.document()["paths"][path][operation.method.lower()]["parameters"]
+    told = {each["name"]: each["schema"]["type"] for each in parameters if each["in"] == "header"}
+    assert told == {name: kind for name, kind in operation.headers.items() if name not in NOT_READ}
+
+
 def test_what_is_read_is_as_documented(populated: Populated) -> None:
     wrong = set()
     for operation in routed_ones("GET", "HEAD"):
@@ -75,6 +90,9 @@ def test_what_harbor_does_not_have_is_as_documented_too(populated: Populated) ->
     alice = Api(populated.story.alice)
     explained = alice.get("/projects/team/access/explain?subject=bob&action=pull&reference=app:v1")
     assert (explained.status_code, untrue(explained)) == (200, [])
+    StorageFigure.objects.create(project=populated.story.team, day="2026-01-01", logical=2, stored=1)
+    storage = alice.get("/projects/team/statistics/storage?days=366")
+    assert (storage.status_code, untrue(storage)) == (200, [])
     refused = alice.get("/projects/team/access/explain")
     assert (refused.status_code, untrue(refused)) == (422, [])
 

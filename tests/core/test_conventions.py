@@ -47,10 +47,17 @@ def test_there_are_as_many_operations_as_we_think() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/nothing", "/projects/", "/users/x", "/robots/-1", f"/users/{'9' * 5000}"])
+@pytest.mark.parametrize("path", ["/nothing", "/projects/", "/users/99", "/robots/-1", f"/users/{2**63 - 1}"])
 def test_what_does_not_exist_is_not_found_in_json(path: str) -> None:
     answer = Api(make_user(is_sysadmin=True)).get(path)
     assert (answer.status_code, code(answer)) == (404, "NOT_FOUND")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/users/x", f"/users/{'9' * 5000}"])
+def test_what_is_no_number_is_unprocessable_in_json(path: str) -> None:
+    answer = Api().get(path)
+    assert (answer.status_code, code(answer)) == (422, "UNPROCESSABLE_ENTITY")
 
 
 @pytest.mark.django_db

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import hypothesis
 import pytest
 from django.db import connection
+from hypothesis import strategies as st
 
 from core import errors, globs
 
@@ -39,8 +41,39 @@ def test_python_and_postgres_read_a_pattern_alike(
     for name in [*matched, *unmatched]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT %s ~ %s", [name, found])
-            answers = {bool(re.search(found, name)), cursor.fetchone()[0]}
+            answers = {
+                bool(re.search(found, name)),
+                cursor.fetchone()[0],
+                bool(globs.compiled(pattern).fullmatch(name)),
+            }
         assert answers == {name in matched}, name
+
+
+@hypothesis.settings(max_examples=2000, database=None, deadline=None, derandomize=True)
+@hypothesis.given(
+    pattern=st.lists(st.sampled_from(["a", "b", "/", "*", "?", "**/", "/**", "{a,b/}"]), min_size=1, max_size=9),
+    name=st.lists(st.sampled_from(["a", "b", "/a", "/b"]), min_size=1, max_size=9),
+)
+def test_both_of_pythons_readings_are_one(pattern: list[str], name: list[str]) -> None:
+    text, whole = "".join(pattern), "".join(name)
+    assert bool(globs.compiled(text).fullmatch(whole)) is bool(re.search(globs.regex(text), whole)), (text, whole)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("*a" * 120 + "b", "a" * 128),
+        ("*?a" * 60 + "b", "a" * 128),
+        ("**/a/" * 50 + "b", "a/" * 120 + "a"),
+        ("**/*a*/" * 30 + "b", "aa/" * 80 + "a"),
+        ("**/" * 80 + "b", "a/" * 120 + "a"),
+        ("{a,*a*}" + "*a" * 120 + "b", "a" * 128),
+    ],
+)
+def test_no_pattern_takes_for_ever(pattern: str, name: str) -> None:
+    """Going back at every star would take longer than the stars will shine."""
+    assert globs.compiled(pattern).fullmatch(name) is None
+    assert globs.compiled(pattern).fullmatch(f"{name[:-1]}b") is not None
 
 
 SLASHLESS = [row for row in TABLE if "/" not in row[0]]

@@ -87,6 +87,9 @@ def test_accessory_tags_belong_to_a_manifest(tag: str, subject: str | None) -> N
     assert oci.is_accessory_tag(tag) == (subject is not None)
 
 
+DEEP = json.loads('{"a":' * 98 + "1" + "}" * 98)
+
+
 def manifest(**more: Any) -> bytes:
     entry = {"mediaType": "x", "digest": DIGEST, "size": 3}
     return json.dumps({"schemaVersion": 2, "config": entry, "layers": [entry, entry], **more}).encode()
@@ -129,6 +132,8 @@ def test_a_manifest_is_kept_as_received_and_understood() -> None:
         {"subject": {"mediaType": "x", "digest": DIGEST, "size": 1, "platform": {"os": "\x00"}}},
         {"subject": {"mediaType": "x", "digest": DIGEST, "size": 1, "platform": {"os": float("nan")}}},
         {"layers": [{"mediaType": "x", "digest": DIGEST, "size": 1, "urls": ["\x00"]}]},
+        # It can be parsed, but not be written again where the stack is longer.
+        {"layers": [{"mediaType": "x", "digest": DIGEST, "size": 1, "platform": DEEP}]},
     ],
 )
 def test_bad_manifests_are_refused(more: dict[str, Any]) -> None:

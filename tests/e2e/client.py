@@ -71,6 +71,15 @@ def make_index(*images: Image, **more: Any) -> bytes:
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children, **more}).encode()
 
 
+def make_bundle(said: dict[str, Any]) -> tuple[Image, Image]:
+    """The part of a CNAB bundle that holds its configuration, and the bundle, as cnab-to-oci makes them."""
+    part = make_image(config=json.dumps(said).encode())
+    child = descriptor(part.manifest, part.media_type, annotations={"io.cnab.manifest.type": "config"})
+    kind = {"org.opencontainers.artifactType": "application/vnd.cnab.manifest.v1"}
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [child], "annotations": kind}
+    return part, Image(json.dumps(document).encode(), {}, OCI_INDEX)
+
+
 @dataclass
 class Client:
     """One caller at one registry."""

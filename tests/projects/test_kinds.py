@@ -22,6 +22,7 @@ NOTATION = "application/vnd.cncf.notary.signature"
 COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 DIGEST = "sha256:" + "0" * 64
+NYDUS = {"annotations": {"containerd.io/snapshot/nydus-bootstrap": "true"}}
 
 
 def descriptor(media_type: str, **more: Any) -> dict[str, Any]:
@@ -94,6 +95,12 @@ def test_kinds(pushed: oci.Manifest, kind: str) -> None:
         (manifest(EMPTY, artifactType=NOTATION), "", "signature.notation"),
         (manifest(SBOM), "", "sbom.harbor"),
         (manifest(EMPTY, artifactType="application/spdx+json"), "", "subject.accessory"),
+        (manifest(IMAGE, layer_facts=NYDUS, subject=descriptor(oci.OCI_MANIFEST)), "", "accelerator.nydus"),
+        (manifest(DOCKER, layer_facts=NYDUS, subject=descriptor(oci.OCI_MANIFEST)), "v1-nydus", "accelerator.nydus"),
+        (manifest(IMAGE, subject=descriptor(oci.OCI_MANIFEST)), "", "subject.accessory"),
+        # An accelerator is an image, and says of what.
+        (manifest(HELM, layer_facts=NYDUS, subject=descriptor(oci.OCI_MANIFEST)), "", "subject.accessory"),
+        (manifest(IMAGE, layer_facts=NYDUS), f"sha256-{'0' * 64}.att", "subject.accessory"),
     ],
 )
 def test_accessories(pushed: oci.Manifest, tag: str, kind: str) -> None:
@@ -138,6 +145,7 @@ TITLE = "org.opencontainers.image.title"
             id="wasm-image",
         ),
         pytest.param(manifest(HELM), ["a list"], {}, id="nonsense"),
+        pytest.param(manifest(HELM), json.loads('{"a":' * 101 + "1" + "}" * 101), {}, id="what-nobody-could-show"),
         pytest.param(manifest(HELM), {"name": "a\0b"}, {}, id="what-postgresql-cannot-keep"),
     ],
 )  # fmt: skip
@@ -151,3 +159,52 @@ def test_a_configuration_that_is_too_long_for_lists_is_not_read() -> None:
     assert long.config is not None
     object.__setattr__(long.config, "size", 64 * 1024 + 1)
     assert manifest_rows.telling_config(long) is None
+
+
+# --- a CNAB bundle's configuration is that of one of its parts ------------------------------------------------------
+CNAB = "application/vnd.cnab.manifest.v1"
+
+
+def bundle(*parts: dict[str, Any], **more: Any) -> oci.Manifest:
+    facts = {"manifests": [descriptor(oci.OCI_MANIFEST, **part) for part in parts], "artifactType": CNAB, **more}
+    return index(**facts)
+
+
+def part(kind: str, number: int = 1, **more: Any) -> dict[str, Any]:
+    return {"digest": f"sha256:{number:064x}", "annotations": {"io.cnab.manifest.type": kind}, **more}
+
+
+@pytest.mark.parametrize(
+    ("pushed", "number"),
+    [
+        pytest.param(bundle(part("invocation", 1), part("config", 2)), 2, id="bundle"),
+        pytest.param(bundle(part("config", 1), part("config", 2)), 2, id="of-several-the-last"),
+        pytest.param(bundle(part("component", 1), {}), None, id="none-says-so"),
+        pytest.param(bundle(part("config", 1, size=64 * 1024 + 1)), None, id="too-long"),
+        pytest.param(bundle(part("config", 1), artifactType=""), None, id="no-bundle"),
+        pytest.param(manifest(EMPTY, artifactType=CNAB), None, id="no-index"),
+    ],
+)
+def test_which_part_tells_of_a_bundle(pushed: oci.Manifest, number: int | None) -> None:
+    told = manifest_rows.telling_part(pushed)
+    assert (told and told.digest) == (number and f"sha256:{number:064x}")
+
+
+@pytest.mark.parametrize(
+    ("content", "is_read"),
+    [
+        (manifest("application/vnd.cnab.config.v1+json").content, True),
+        (manifest(IMAGE).content, True),
+        (index().content, False),
+        (b"", False),
+        (b"no manifest", False),
+    ],
+)
+def test_the_parts_configuration_is_read(content: bytes, is_read: bool) -> None:
+    found = manifest_rows.telling_config(bundle(part("config")), content)
+    assert (found is not None) is is_read
+
+
+def test_a_bundles_configuration_is_told_whole() -> None:
+    said = {"name": "helloworld", "version": "0.1.1", "keywords": ["cnab"]}
+    assert manifest_rows.told_by(bundle(part("config")), json.dumps(said).encode()) == said

@@ -33,7 +33,7 @@ from projects.models import (
 )
 from rbac.models import User
 from tests import factories
-from tests.e2e.client import OCI_INDEX, Image, make_image, make_index
+from tests.e2e.client import OCI_INDEX, Image, descriptor, make_bundle, make_image, make_index
 
 pytestmark = pytest.mark.django_db
 State = RepositoryBlob.State
@@ -316,6 +316,26 @@ def test_an_accessory_goes_with_its_subject(app: Repository, alice: User) -> Non
     assert set(Artifact.objects.listed().filter(repository=app)) == {subject}
     artifacts.delete(artifact=subject, actor=alice)
     assert not Artifact.objects.live().filter(repository=app).exists()
+
+
+def test_a_cnab_bundle_tells_what_its_configuration_says(app: Repository, alice: User) -> None:
+    said = {"name": "helloworld", "version": "0.1.1", "invocationImages": [{"imageType": "docker"}]}
+    part, bundle = make_bundle(said)
+    factories.push(app, alice, None, part)
+    pushed = factories.push(app, alice, "v1", bundle)
+    assert (pushed.kind, pushed.extra_attrs) == ("CNAB", said)
+
+
+def test_an_image_of_nydus_hangs_on_the_one_it_was_made_of(app: Repository, alice: User) -> None:
+    image, fast = make_image(), make_image()
+    document = json.loads(fast.manifest)
+    document["layers"][-1]["annotations"] = {"containerd.io/snapshot/nydus-bootstrap": "true"}
+    document["subject"] = descriptor(image.manifest, image.media_type)
+    accelerator = Image(json.dumps(document).encode(), fast.blobs)
+    for tag, each in (("v1", image), ("v1-nydus", accelerator)):
+        factories.push(app, alice, tag, each)
+    hung = Accessory.objects.get(subject_digest=image.digest)
+    assert (hung.kind, hung.artifact.digest) == ("accelerator.nydus", accelerator.digest)
 
 
 def test_a_list_shows_an_index_and_not_its_parts(app: Repository, alice: User) -> None:

@@ -9,8 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from core.models import Outbox
+from projects import artifacts, pulls
 from projects.models import Artifact, Member, Quota, Repository
 from rbac.roles import Role
+from tests import factories
 from tests.rest import Api
 from tests.rows import Story, add_member, make_artifact, make_index, make_project, make_repository, make_robot, make_tag
 
@@ -33,6 +35,21 @@ def mine(app: Repository) -> Artifact:
 @pytest.fixture
 def foreign(app: Repository) -> Artifact:
     return make_artifact(app, "v2")
+
+
+def test_what_happens_out_of_his_sight_moves_no_date_that_he_sees(
+    story: Story, app: Repository, mine: Artifact
+) -> None:
+    def dates() -> list[str]:
+        seen = [Api(story.mallory).get(path).json() for path in (APP, "/projects/team")]
+        return [body[key] for body in seen for key in ("creation_time", "update_time")]
+
+    before = dates()
+    hidden = factories.push(app, story.alice, "secret")
+    pulls.note(artifact_id=hidden.pk, tag_id=None, count=True)
+    assert pulls.fold() == 1
+    artifacts.delete(artifact=hidden, actor=story.alice)
+    assert dates() == before
 
 
 # --- membership ---------------------------------------------------------------------------------------------

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from core import configuration
+from core import clock, configuration, redis
 from projects.models import AuditLog, Project
 from tests import rows
 from tests.rest import Api, code
@@ -122,6 +126,97 @@ def test_all_that_fails_to_sign_in_looks_alike(story: Story, name: str, password
     assert "sid" not in answer.cookies
     assert visitor.who() is None
     assert logins() == [("login", name if name in ("alice", "gone") else "", False)]
+
+
+# --- a session's time ----------------------------------------------------------------------------------------------
+POLLING = {"X-Harbor-No-Session-Renewal": "true"}
+
+
+def left() -> timedelta:
+    """How long the one session lives if nobody uses it."""
+    return Session.objects.get().expire_date - clock.now()
+
+
+def grow_old(*, minutes: int) -> datetime:
+    """The one session as it will be when so many minutes of its time are left; its end."""
+    end = clock.now() + timedelta(minutes=minutes)
+    Session.objects.update(expire_date=end)
+    return end
+
+
+@pytest.fixture
+def visitor(story: Story) -> Visitor:
+    """Alice, signed in for 60 minutes."""
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    assert timedelta(minutes=59) < left() <= timedelta(minutes=60)
+    return visitor
+
+
+def test_who_uses_a_session_keeps_it(visitor: Visitor) -> None:
+    grow_old(minutes=53)
+    answer = visitor.get("/api/v2.0/users/current")
+    assert timedelta(minutes=59) < left() <= timedelta(minutes=60)
+    cookie = answer.cookies["sid"]
+    assert (cookie["max-age"], cookie["httponly"], cookie["samesite"], cookie["path"]) == (3600, True, "Lax", "/")
+    # Redis may keep it no longer than at first.
+    redis.ask(lambda r: r.flushdb())
+    assert visitor.who() == "alice"
+
+
+def test_a_page_keeps_it_too(visitor: Visitor) -> None:
+    grow_old(minutes=53)
+    assert visitor.get("/").status_code == 200
+    assert left() > timedelta(minutes=59)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v2.0/users/current"])
+def test_what_a_page_asks_by_itself_does_not_keep_it(visitor: Visitor, path: str) -> None:
+    end = grow_old(minutes=1)
+    answer = visitor.get(path, **POLLING)
+    assert (answer.status_code, "sid" in answer.cookies) == (200, False)
+    assert Session.objects.get().expire_date == end
+
+
+def test_nothing_is_written_while_little_of_the_time_is_over(visitor: Visitor) -> None:
+    end = grow_old(minutes=58)
+    assert "sid" not in visitor.get("/api/v2.0/users/current").cookies
+    assert Session.objects.get().expire_date == end
+    with CaptureQueriesContext(connection) as asked:
+        assert visitor.who() == "alice"
+    assert [query["sql"] for query in asked if "django_session" in query["sql"]] == []
+
+
+def test_a_part_of_what_is_configured_counts(visitor: Visitor) -> None:
+    configuration.change(session_timeout=600)
+    grow_old(minutes=575)
+    visitor.get("/api/v2.0/users/current")
+    assert left() < timedelta(minutes=575)
+    visitor = Visitor()
+    Session.objects.all().delete()
+    visitor.sign_in("alice")
+    grow_old(minutes=565)
+    visitor.get("/api/v2.0/users/current")
+    assert left() > timedelta(minutes=599)
+
+
+def test_who_signed_out_meanwhile_stays_signed_out(visitor: Visitor) -> None:
+    """A request that is on its way finds its session in Redis, or has found it there, and the row is gone."""
+    Session.objects.all().delete()
+    answer = visitor.get("/api/v2.0/users/current")
+    assert (answer.status_code, "sid" in answer.cookies) == (200, False)
+    assert not Session.objects.exists()
+    redis.ask(lambda r: r.flushdb())
+    assert visitor.who() is None
+
+
+def test_a_session_that_is_over_is_not_renewed(visitor: Visitor) -> None:
+    """Redis may still know it for a moment."""
+    end = grow_old(minutes=-1)
+    visitor.get("/api/v2.0/users/current")
+    assert Session.objects.get().expire_date == end
+    redis.ask(lambda r: r.flushdb())
+    assert visitor.who() is None
 
 
 def test_a_robot_makes_no_session(story: Story) -> None:

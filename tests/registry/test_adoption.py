@@ -37,7 +37,7 @@ from rbac.roles import Role
 from registry import adoption
 from registry.verify import Finding, verify
 from tests import bucket, factories, old_registry
-from tests.e2e.client import Image, descriptor, digest_of, make_image, make_index
+from tests.e2e.client import Image, descriptor, digest_of, make_bundle, make_image, make_index
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store", "admin")]
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -109,6 +109,16 @@ def test_the_rows_are_those_that_a_push_writes(alice: User) -> None:
         through_the_door.repository.links.order_by("blob__digest").values(*columns_of_links)
     )
     assert Quota.objects.get(project=adopted.repository.project).used == Quota.objects.get(project=pushed).used
+
+
+def test_a_cnab_bundle_tells_the_same_as_when_it_is_pushed() -> None:
+    said = {"name": "helloworld", "version": "0.1.1"}
+    part, bundle = make_bundle(said)
+    old_registry.push("shop/bundle", part)
+    digest = old_registry.push_index("shop/bundle", bundle.manifest, "v1")
+    adopt()
+    artifact = Artifact.objects.get(manifest=digest)
+    assert (artifact.kind, artifact.extra_attrs) == ("CNAB", said)
 
 
 def test_indexes_in_indexes_referrers_and_untagged_manifests_are_taken_over() -> None:
