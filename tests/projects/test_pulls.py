@@ -89,6 +89,21 @@ def test_a_flushed_redis_is_a_gap_since_the_last_fold(artifact: Artifact) -> Non
     assert PullGap.objects.count() == 1
 
 
+def test_a_fold_that_dies_after_redis_was_flushed_hides_no_gap(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulls.fold()
+    last = PullFold.objects.get().folded
+    redis.ask(lambda r: r.flushdb())
+    with monkeypatch.context() as patched:
+        patched.setattr(pulls, "_record_gaps", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pulls.fold()
+    pulls.fold()
+    gap = PullGap.objects.get()
+    assert (gap.started, gap.reason) == (last, "Redis lost its memory")
+
+
 def test_folds_that_did_not_run_are_a_gap(artifact: Artifact) -> None:
     """A dead process may have held pulls that nobody knows of."""
     pulls.fold()
