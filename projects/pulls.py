@@ -15,15 +15,17 @@ import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Greatest
 
 from core import clock, redis
 from projects.models import Artifact, PullFold, PullGap, Reference, Repository, Tag
 
+Pullable = TypeVar("Pullable", Artifact, Tag)
 log = structlog.get_logger(__name__)
 ARTIFACT_TIMES = "wharf:pulls:artifact-times"
 TAG_TIMES = "wharf:pulls:tag-times"
@@ -123,6 +125,15 @@ def fold() -> int:
     if gathered[HOLDERS]:
         redis.ask(lambda r: r.hdel(HOLDERS, *gathered[HOLDERS]))
     return len(gathered[ARTIFACT_TIMES])
+
+
+def surely_unpulled(rows: QuerySet[Pullable], *, since: datetime) -> QuerySet[Pullable]:
+    """Of these artifacts or tags those that nobody can have pulled since then.
+
+    What lies in a time that nobody could count counts as pulled at its end.
+    """
+    uncounted = PullGap.objects.filter(ended__gte=since).filter(ended__gte=OuterRef("pushed"))
+    return rows.filter(~Exists(uncounted)).exclude(pulled__gte=since)
 
 
 # --- the pulling side ---------------------------------------------------------------------------------------
