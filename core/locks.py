@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from django.db import Error, connection, connections
 from django.db.backends.utils import CursorWrapper
@@ -27,17 +27,26 @@ class Hold:
         return self._is_mine
 
 
-@contextmanager
-def sole(name: str) -> Iterator[Hold]:
+def sole(name: str) -> AbstractContextManager[Hold]:
     """Whether nobody else is inside under this name; who hears no does not wait, and should go home.
 
     The lock lives on a connection of its own and ends with it, so a killed process leaves none behind, and the
     work inside may commit as it likes.
     """
+    return _held("pg_try_advisory_lock", name)
+
+
+def shared(name: str) -> AbstractContextManager[Hold]:
+    """The same for those who may be inside together, while nobody is there alone."""
+    return _held("pg_try_advisory_lock_shared", name)
+
+
+@contextmanager
+def _held(function: str, name: str) -> Iterator[Hold]:
     own = connections["default"].copy()
     try:
         with own.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+            cursor.execute(f"SELECT {function}(hashtext(%s))", [name])
             hold = Hold(cursor, is_mine=bool(cursor.fetchone()[0]))
             try:
                 yield hold

@@ -207,11 +207,19 @@ def _check(repository: Repository, manifest: oci.Manifest) -> None:
 
 
 def begin(repository: Repository, attempts: Sequence[Attempt]) -> None:
-    """Announce the manifests' own links and write the attempts' pending rows."""
+    """Write the attempts' pending rows and announce the manifests' own links, which nobody can remove from then on.
+
+    Unavailable when such a link is just being removed; then there are no pending rows.
+    """
     for attempt in attempts:
-        links.announce(repository=repository, digest=attempt.manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
         told = [{name: getattr(reference, name) for name in _TOLD} for reference in attempt.references]
         _ADD_PENDING.rows(repository.pk, str(attempt.number), PENDING_LIFETIME, json.dumps(told))
+    try:
+        for attempt in attempts:
+            links.announce(repository=repository, digest=attempt.manifest.digest, kind=RepositoryBlob.Kind.MANIFEST)
+    except errors.Unavailable:
+        give_up(attempts)
+        raise
 
 
 def give_up(attempts: Sequence[Attempt]) -> None:
@@ -259,7 +267,7 @@ def record(repository: Repository, stored: Sequence[tuple[Attempt, dict[str, Any
 def hold(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:
     """Lock what these manifests need until the transaction ends, so that none of it can go; revives the repository.
 
-    Raises ProjectUnknown or ManifestBlobUnknown when something has gone already.
+    Raises ProjectUnknown or ManifestBlobUnknown when something has gone already, Unavailable when it is coming back.
     """
     _hold_project(repository.project)
     _revive(repository)
@@ -282,13 +290,20 @@ def _revive(repository: Repository) -> None:
 
 
 def _hold_links(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:
-    """Lock the links that the manifests need, in digest order, and see that none is being removed."""
+    """Lock the links that the manifests need, in digest order, and see that none was removed or is being removed."""
     needed = {(blob.digest, "layer") for manifest in manifests for blob in manifest.blobs}
     needed |= {(manifest.digest, "manifest") for manifest in manifests}
     held = _HOLD_LINKS.rows(repository.pk, [digest for digest, _ in needed])
-    alive = {(digest, kind) for digest, kind, state in held if state != RepositoryBlob.State.DELETING}
-    if missing := needed - alive:
+    states = {(digest, kind): state for digest, kind, state in held if state != RepositoryBlob.State.DELETING}
+    if missing := needed - states.keys():
         raise errors.ManifestBlobUnknown(detail=[{"digest": digest} for digest, _ in sorted(missing)])
+    # The store had every layer when the push began. A link that proves nothing now is a new one: the old one was
+    # removed meanwhile, and somebody is uploading again. The manifest's own was announced by this push.
+    again = {
+        digest for digest, kind in needed if kind == "layer" and states[digest, kind] != RepositoryBlob.State.PRESENT
+    }
+    if again:
+        raise errors.Unavailable(f"{min(again)} is being uploaded again at this moment; try again.")
 
 
 def _hold_children(repository: Repository, manifests: Sequence[oci.Manifest]) -> None:

@@ -39,6 +39,19 @@ def claim(blobs: Sequence[int]) -> list[Blob]:
     return claimed
 
 
+def reclaim(left: QuerySet[Blob]) -> list[Blob]:
+    """Abandoned blobs, now ours to be removed. Who calls holds the collector's lock: whoever claimed them is dead."""
+    with transaction.atomic():
+        locked = list(left.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        # In a following statement, so that it sees what was committed before the locks were ours.
+        free = list(unlinked().filter(pk__in=locked).order_by("pk"))
+        Blob.objects.filter(pk__in=[blob.pk for blob in free]).update(claimed=clock.now())
+        # Somebody made a link without asking whether the data were going: they may be gone or not, the store will say.
+        needed = Blob.objects.filter(pk__in=locked).exclude(pk__in=[blob.pk for blob in free])
+        needed.update(state=Blob.State.ANNOUNCED, claimed=None)
+    return free
+
+
 def remove(claimed: Sequence[Blob]) -> None:
     """Remove the data that were claimed, then the rows. Both may be done twice."""
     files.remove_data(*(blob.digest for blob in claimed))

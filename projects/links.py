@@ -4,20 +4,25 @@ Who keeps a link (announce, record) and who removes one (claim) meet in row lock
 `FOR KEY SHARE`, removers take `FOR UPDATE`, look again in a following statement, then change.
 
 A removal is a claim (the row is *deleting*), then the store, then the row. Who waits for one whose remover died
-finishes it, unless garbage collection is at work: a collector that was only asleep would go on removing what has come
-since. It holds COLLECTION for as long as it lives.
+finishes it, but never while that remover lives: one that was only asleep would go on removing what has come since. So
+whoever removes links holds `removals_in` their project, together with others, from the claim to the end; who finishes
+what others began, and who removes a whole project's, holds it alone.
+
+A row that is *present* was there, not being removed, before the store was asked, and is the same row since: so the
+store has what the row says for as long as the row is not claimed. That is what `artifacts.hold` relies on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from core import clock, errors, locks
 from core.postgres.prepared import Statement
@@ -90,6 +95,23 @@ _BLOBS_ARE_PRESENT = Statement(
     WHERE projects_blob.id = told.id AND (projects_blob.size, state) IS DISTINCT FROM (told.size, 'present')
     """,
 )
+# Before the store is asked: a row that is claimed, removed and made again meanwhile has another id.
+_LIVING = Statement(
+    "bigint, text[]",
+    """
+    WITH wanted AS MATERIALIZED (
+        SELECT id, digest FROM projects_blob WHERE digest = ANY($2) AND state <> 'deleting'
+    )
+    SELECT digest, link.id FROM wanted, LATERAL (
+        SELECT id FROM projects_repositoryblob
+        WHERE repository_id = $1 AND blob_id = wanted.id AND kind = 'layer' AND state <> 'deleting' OFFSET 0
+    ) link
+    """,
+)
+_CONFIRM = Statement(
+    "bigint[]",
+    "UPDATE projects_repositoryblob SET state = 'present' WHERE id = ANY($1) AND state <> 'deleting' RETURNING id",
+)
 _LINKS_ARE_PRESENT = Statement(
     "bigint, bigint[], text",
     """
@@ -116,25 +138,38 @@ def announce(*, repository: Repository, digest: str, kind: Kind = Kind.LAYER) ->
 
 def touch(*, repository_name: str, digest: str) -> bool:
     """Refresh an existing layer link; False when there is none that may be counted on."""
-    known = RepositoryBlob.objects.filter(
-        repository__name=repository_name,
-        repository__project__deleted__isnull=True,
-        blob__digest=digest,
-        kind=Kind.LAYER,
-    ).exclude(blob__state=Blob.State.DELETING)
+    known = _links_to(repository_name, digest, Kind.LAYER).exclude(blob__state=Blob.State.DELETING)
     link = known.values_list("pk", flat=True).first() or 0
     # On this table alone: a condition in a subquery is not judged again after waiting for who removes the link.
     kept = RepositoryBlob.objects.filter(pk=link).exclude(state=RepositoryBlob.State.DELETING)
     return kept.update(touched=clock.now()) > 0
 
 
+def touch_manifest(*, repository_name: str, digest: str) -> None:
+    """Refresh the link of a live manifest, if nobody did for a quarter of the grace."""
+    found = _links_to(repository_name, digest, Kind.MANIFEST).exclude(state=RepositoryBlob.State.DELETING)
+    found.filter(touched__lt=clock.now() - GRACE / 4).update(touched=clock.now())
+
+
+def _links_to(repository_name: str, digest: str, kind: Kind) -> QuerySet[RepositoryBlob]:
+    return RepositoryBlob.objects.filter(
+        repository__name=repository_name,
+        repository__project__deleted__isnull=True,
+        blob__digest=digest,
+        kind=kind,
+    )
+
+
 def record_present(*, repository: Repository, digest: str, size: int, kind: Kind = Kind.LAYER) -> None:
-    """The registry told us that the repository has this blob, of this many bytes."""
+    """The store has this link, and nobody can have removed it meanwhile; its blob has this many bytes."""
     record_all_present(repository=repository, sizes={digest: size}, kind=kind)
 
 
 def record_all_present(*, repository: Repository, sizes: Mapping[str, int], kind: Kind = Kind.LAYER) -> None:
-    """The store told us that the repository has these blobs: digest → bytes."""
+    """The store has these links, and nobody can have removed one meanwhile: digest → bytes of the blob.
+
+    For who keeps removers away, or knows of a reference. Everybody else asks by `sizes`.
+    """
     if not sizes:
         return
     digests = sorted(sizes)
@@ -147,16 +182,18 @@ def record_all_present(*, repository: Repository, sizes: Mapping[str, int], kind
         _LINKS_ARE_PRESENT.rows(repository.pk, numbers, kind.value)
 
 
-def take_in(*, repository: Repository, digest: str, size: int, kind: Kind, touched: datetime) -> None:
-    """Make the row of a link that only the store knows, as old as it is there."""
-    known = {"size": size, "state": Blob.State.PRESENT}
-    blob, _ = Blob.objects.get_or_create(digest=digest, defaults=known)
-    RepositoryBlob.objects.get_or_create(
-        repository=repository,
-        blob=blob,
-        kind=kind,
-        defaults={"state": RepositoryBlob.State.PRESENT, "touched": touched},
-    )
+def take_in(*, repository: Repository, digest: str, kind: Kind, touched: datetime) -> None:
+    """Make the row of a link that only the store knows, as old as it is there. It proves nothing.
+
+    Data that are just being removed get none: the link is looked at again another time.
+    """
+    with transaction.atomic():
+        _ADD_BLOBS.rows([digest])
+        blob = Blob.objects.select_for_update(no_key=True).filter(digest=digest).exclude(state=Blob.State.DELETING)
+        if (found := blob.first()) is not None:
+            RepositoryBlob.objects.get_or_create(
+                repository=repository, blob=found, kind=kind, defaults={"touched": touched}
+            )
 
 
 def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
@@ -166,10 +203,43 @@ def sizes(*, repository: Repository, digests: Iterable[str]) -> dict[str, int]:
     """
     wanted = set(digests)
     known: dict[str, int] = dict(_SIZES.rows(repository.pk, sorted(wanted)))
-    asked = {digest: files.linked_size(Link(repository.name, "layer", digest)) for digest in wanted - known.keys()}
-    told = {digest: size for digest, size in asked.items() if size is not None}
-    record_all_present(repository=repository, sizes=told)
-    return {**known, **told}
+    return {**known, **_ask(repository, wanted - known.keys())}
+
+
+def _ask(repository: Repository, digests: Collection[str]) -> dict[str, int]:
+    """What the store says of layers whose rows do not tell: digest → bytes, of those that it has."""
+    if not digests:
+        return {}
+    rows: dict[str, int] = dict(_LIVING.rows(repository.pk, sorted(digests)))
+    told = _told(repository, digests)
+    if strangers := told.keys() - rows.keys():
+        # Nobody announced them, or they are just being removed: neither answer holds without a row.
+        for digest in sorted(strangers):
+            announce(repository=repository, digest=digest)
+        rows = {**rows, **dict(_LIVING.rows(repository.pk, sorted(strangers)))}
+        told = {**{digest: told[digest] for digest in told.keys() - strangers}, **_told(repository, strangers)}
+    return _confirm({digest: (rows[digest], told[digest]) for digest in told.keys() & rows.keys()})
+
+
+def _told(repository: Repository, digests: Iterable[str]) -> dict[str, int]:
+    asked = {digest: files.linked_size(Link(repository.name, "layer", digest)) for digest in digests}
+    return {digest: size for digest, size in asked.items() if size is not None}
+
+
+def _confirm(told: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    """Remember what the store told: digest → id of the row that was there before it was asked, and bytes.
+
+    Gives the bytes of those whose row is still that one: of the others something was removed meanwhile.
+    """
+    if not told:
+        return {}
+    with transaction.atomic():
+        locked = {digest: number for number, digest, _ in _LOCK_BLOBS.rows(sorted(told))}
+        rows = {number for (number,) in _CONFIRM.rows([number for number, _ in told.values()])}
+        confirmed = {digest: size for digest, (number, size) in told.items() if number in rows}
+        # Their data stay, for a link leads to them.
+        _BLOBS_ARE_PRESENT.rows([locked[digest] for digest in confirmed], list(confirmed.values()))
+    return confirmed
 
 
 def delete_blob(*, repository: Repository, digest: str) -> None:
@@ -178,11 +248,32 @@ def delete_blob(*, repository: Repository, digest: str) -> None:
     link = known.exclude(state=RepositoryBlob.State.DELETING).first()
     if link is None:
         raise errors.BlobUnknown(detail=digest)
-    claimed = claim([link.pk])
-    if not claimed:
-        # It was removed by somebody else meanwhile, or it is needed.
-        raise errors.BlobReferenced(detail=digest) if known.exists() else errors.BlobUnknown(detail=digest)
-    remove(claimed)
+    with locks.shared(removals_in(repository.project_id)) as hold:
+        if not hold:
+            raise errors.Unavailable(f"{digest} is being removed; try again.")
+        with promptly(hold):
+            claimed = claim([link.pk])
+        if not claimed:
+            # It was removed by somebody else meanwhile, or it is needed.
+            raise errors.BlobReferenced(detail=digest) if known.exists() else errors.BlobUnknown(detail=digest)
+        remove(claimed)
+
+
+def removals_in(project: int) -> str:
+    """The lock (`core.locks`) of who removes links of a project (its id)."""
+    return f"removals in project {project}"
+
+
+@contextmanager
+def promptly(*holds: locks.Hold) -> Iterator[None]:
+    """A claim under these locks; afterwards Unavailable, unless what was claimed is surely still ours to be removed.
+
+    A process that slept since may have been taken for dead, if the connection of its lock broke meanwhile.
+    """
+    began = _uptime()
+    yield
+    if _uptime() - began > REMOVAL_LEASE.total_seconds() / 2 or not all(hold.is_kept() for hold in holds):
+        raise errors.Unavailable("This process slept, or lost the lock of its removal; try again.")
 
 
 def claim(links: Sequence[int], *, untouched_since: datetime | None = None) -> list[RepositoryBlob]:
@@ -221,13 +312,30 @@ def forget(claimed: Sequence[RepositoryBlob]) -> None:
 def remove_links_of(*, project: Project) -> None:
     """Take every link of a deleted project's repositories away, so that its name can be given to others.
 
-    Safe to run again after it died; StoreUnavailable when the registry does not answer.
+    Waits for who removes some of them already, and leaves the rest for another time when that takes too long. Safe to
+    run again after it died; StoreUnavailable when the store does not answer.
     """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        # Alone, or one of two that slept would remove links of the next project of this name.
+        with locks.sole(removals_in(project.pk)) as hold:
+            if hold:
+                _remove_links_of(project, hold)
+                return
+        time.sleep(0.1)
+
+
+def _remove_links_of(project: Project, hold: locks.Hold) -> None:
+    # No claim is needed: who keeps a link holds the project, which is deleted.
     RepositoryBlob.objects.filter(repository__project=project).exclude(state=RepositoryBlob.State.DELETING).update(
         state=RepositoryBlob.State.DELETING, touched=clock.now()
     )
     links = RepositoryBlob.objects.filter(repository__project=project, state=RepositoryBlob.State.DELETING)
-    while batch := list(links.select_related("repository", "blob").order_by("pk")[:_BATCH]):
+    while True:
+        with promptly(hold):
+            batch = list(links.select_related("repository", "blob").order_by("pk")[:_BATCH])
+        if not batch:
+            return
         remove(batch)
 
 
@@ -246,23 +354,48 @@ def wait_for_removal(*, project_name: str) -> None:
 
 
 def finish_abandoned(*, repository: Repository, digest: str) -> None:
-    """Finish the removal of a link, or of its data, whose remover seems to have died."""
+    """Finish the removal of a link, or of its data, whose remover has died."""
     stale = clock.now() - REMOVAL_LEASE
-    links = RepositoryBlob.objects.filter(
-        repository=repository, blob__digest=digest, state=RepositoryBlob.State.DELETING, touched__lt=stale
-    ).select_related("repository", "blob")
+    mine = abandoned(stale).filter(repository=repository, blob__digest=digest)
+    if mine.exists():
+        with locks.sole(removals_in(repository.project_id)) as hold:
+            if hold:
+                log.info("abandoned_removal_finished", repository=repository.name, digest=digest)
+                remove(reclaim(mine, hold))
     data = blobs.abandoned(stale).filter(digest=digest)
-    if not links.exists() and not data.exists():
-        return
-    with locks.sole(COLLECTION) as is_free:
-        if not is_free:
-            return
-        log.info("abandoned_removal_finished", repository=repository.name, digest=digest)
-        remove(list(links))
-        blobs.remove(list(data))
+    if data.exists():
+        with locks.sole(COLLECTION) as hold:
+            if hold:
+                log.info("abandoned_removal_finished", digest=digest)
+                with promptly(hold):
+                    claimed = blobs.reclaim(data)
+                blobs.remove(claimed)
+
+
+def abandoned(stale: datetime) -> QuerySet[RepositoryBlob]:
+    """Links of living projects whose removal began before this time and did not end."""
+    return RepositoryBlob.objects.filter(
+        state=RepositoryBlob.State.DELETING, touched__lt=stale, repository__project__deleted__isnull=True
+    )
+
+
+def reclaim(left: QuerySet[RepositoryBlob], hold: locks.Hold) -> list[RepositoryBlob]:
+    """Abandoned links of one project, now ours to be removed; `hold` is `removals_in` it, alone."""
+    with promptly(hold), transaction.atomic():
+        # Claimed they were by who died, so nobody has come to need one since.
+        locked = list(left.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
+        mine = RepositoryBlob.objects.filter(pk__in=locked)
+        mine.update(touched=clock.now())
+        found = list(mine.select_related("repository__project", "blob").order_by("pk"))
+    return found
 
 
 def in_store(link: RepositoryBlob) -> Link:
     """What the registry has for a row."""
     kind: FileKind = "layer" if link.kind == Kind.LAYER else "manifest"
     return Link(link.repository.name, kind, link.blob.digest)
+
+
+def _uptime() -> float:
+    """Seconds, with those in which this machine slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

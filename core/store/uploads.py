@@ -47,10 +47,15 @@ def last_activity(repository: str) -> datetime | None:
     return max(moments, default=None)
 
 
-def remove(repository: str, uuid: str) -> None:
-    """Remove what is left of an upload; who wanted to go on with it must begin again."""
+def remove(repository: str, uuid: str, *, before: datetime) -> bool:
+    """Remove what is left of an upload; who wanted to go on with it must begin again.
+
+    False when somebody went on with it since `before`: then it stays.
+    """
     with files.answering() as store:
         upload = _of(store, repository).get(uuid, Upload())
+        if upload.written and upload.last_written >= before:
+            return False
         for part in upload.parts:
             store.abort(part)
         # In the order in which the registry looks for them: without its beginning an upload is unknown.
@@ -58,6 +63,7 @@ def remove(repository: str, uuid: str) -> None:
         folder = f"{_folder(store, repository)}/{uuid}"
         if store.has_folders and store.filesystem.exists(folder):
             store.filesystem.rm(folder, recursive=True)
+    return True
 
 
 def _of(store: Store, repository: str) -> dict[str, Upload]:

@@ -40,21 +40,29 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
         return rows.filter(~accessory).filter(~part_of_an_index | tagged)
 
     def unneeded(self, since: datetime) -> ArtifactQuerySet:
-        """Live ones that no tag, index, subject or accessory has needed since then, nor anybody pushed.
+        """Live ones that no tag, index, subject or accessory has needed since then, nor anybody pushed or asked for.
 
-        An index on its way, and one that was deleted and is not yet forgotten, needs its parts.
+        An index on its way, and one that was deleted and is not yet forgotten, needs its parts; a signature on its way
+        needs its image. Who asked counts when he might push: he may be about to push an index.
         """
         reference, tag = apps.get_model("projects", "Reference"), apps.get_model("projects", "Tag")
+        link = apps.get_model("projects", "RepositoryBlob")
         here = {"repository": models.OuterRef("repository_id")}
         tags = tag.objects.filter(artifact=models.OuterRef("pk"))
         still = models.Q(deleted__isnull=True) | models.Q(deleted__gte=since)
         wholes = reference.objects.filter(**here, kind=reference.Kind.CHILD, digest=models.OuterRef("manifest_id"))
         hanging = Accessory.objects.filter(**here, subject_digest=models.OuterRef("manifest_id"))
+        coming = reference.objects.pending().filter(
+            **here, kind=reference.Kind.SUBJECT, digest=models.OuterRef("manifest_id")
+        )
+        own = link.objects.filter(**here, kind=link.Kind.MANIFEST, blob__digest=models.OuterRef("manifest_id"))
         return self.live().filter(
             ~models.Exists(tags.filter(still)),
             ~models.Exists(wholes),
             ~models.Exists(Accessory.objects.filter(artifact=models.OuterRef("pk"))),
             ~models.Exists(hanging.filter(artifact__deleted__isnull=True)),
+            ~models.Exists(coming),
+            ~models.Exists(own.filter(touched__gte=since)),
             pushed__lt=since,
             repository__deleted__isnull=True,
             repository__project__deleted__isnull=True,

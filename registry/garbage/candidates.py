@@ -28,9 +28,9 @@ def links(before: datetime, doomed: Sequence[int] = ()) -> QuerySet[RepositoryBl
     return old.exclude(state=RepositoryBlob.State.DELETING)
 
 
-def repositories(before: datetime) -> list[tuple[int, str, int]]:
-    """Id and name of every repository that has such links, and how many."""
-    found = links(before).values_list("repository", "repository__name")
+def repositories(before: datetime) -> list[tuple[int, str, int, int]]:
+    """Id, name and project (its id) of every repository that has such links, and how many."""
+    found = links(before).values_list("repository", "repository__name", "repository__project")
     return list(found.annotate(number=Count("pk")).order_by("repository__name"))
 
 
@@ -48,12 +48,6 @@ def data_without(gone: Sequence[int]) -> QuerySet[Blob]:
     """The same if these links (their ids) and their manifests were gone."""
     left = RepositoryBlob.objects.filter(blob=OuterRef("pk")).exclude(pk__in=gone)
     return Blob.objects.filter(~Exists(left)).exclude(state=Blob.State.DELETING)
-
-
-def abandoned_links(before: datetime) -> QuerySet[RepositoryBlob]:
-    """Links whose removal began before this time and did not end."""
-    found = RepositoryBlob.objects.filter(state=RepositoryBlob.State.DELETING, touched__lt=before)
-    return found.select_related("repository__project", "blob")
 
 
 def manifests_among(digests: Sequence[str]) -> set[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -30,8 +29,8 @@ from registry.garbage.activity import Activity
 T = TypeVar("T")
 # So few that who waits for one of them does not wait long, and that a process that dies leaves little to be finished.
 BATCH = 200
-# A removal that did not begin by then is not begun: others might have taken it over.
-FRESH_SECONDS = links.REMOVAL_LEASE.total_seconds() / 2
+# What died beside it, such as a request that was deleting a blob, is finished so often.
+FINISH_EVERY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,9 @@ class Run:
         self.activity = Activity(self.before)
         self._ctx, self._hold = ctx, hold
         self._pace = _Pace(wishes.removals_per_second)
+        self._batch = min(BATCH, wishes.removals_per_second or BATCH)
         self._skipped: set[int] = set()
+        self._finished = 0.0
 
     def phases(self) -> None:
         self._finish_abandoned()
@@ -123,11 +124,19 @@ class Run:
 
     # --- what earlier runs left, and what only the store knows -------------------------------------------------------
     def _finish_abandoned(self) -> None:
+        """What others claimed who died since, and what an earlier run did."""
+        self._finished = time.monotonic()
         stale = clock.now() - links.REMOVAL_LEASE
-        for page in candidates.in_pages(candidates.abandoned_links(stale), BATCH):
-            self._take_links_away(page)
+        left = links.abandoned(stale)
+        for project in sorted(set(left.values_list("repository__project", flat=True))):
+            with locks.sole(links.removals_in(project)) as alone:
+                # As many as can be there: of what one dead process had claimed.
+                self._take_links_away(links.reclaim(left.filter(repository__project=project), alone) if alone else [])
+            self._step()
         for rows in candidates.in_pages(blobs.abandoned(stale), BATCH):
-            self._take_data_away(rows)
+            with links.promptly(self._hold):
+                claimed = blobs.reclaim(blobs.abandoned(stale).filter(pk__in=[blob.pk for blob in rows]))
+            self._take_data_away(claimed)
 
     def _take_orphans_in(self) -> None:
         for orphan in leftovers.orphans(self.before):
@@ -156,40 +165,47 @@ class Run:
         return True
 
     def _forget(self, deleted: Iterable[int]) -> None:
-        for batch in _batches(deleted):
+        for batch in _batches(deleted, BATCH):
             artifacts.purge(artifacts=batch)
             self._step()
 
     # --- links, then data --------------------------------------------------------------------------------------------
     def _remove_links(self) -> None:
         plan = candidates.repositories(self.before)
-        total, done = sum(count for _, _, count in plan), 0
+        total, done = sum(count for _, _, _, count in plan), 0
         self.log.info("%d links in %d repositories are not needed any more", total, len(plan))
-        for repository, name, count in plan:
-            self._remove_links_of(repository, name)
+        for repository, name, project, count in plan:
+            self._remove_links_of(repository, name, project)
             done += count
             self._ctx.progress(done, total)
 
-    def _remove_links_of(self, repository: int, name: str) -> None:
-        for batch in _batches(candidates.links_of(repository, self.before)):
+    def _remove_links_of(self, repository: int, name: str, project: int) -> None:
+        for batch in _batches(candidates.links_of(repository, self.before), self._batch):
             # Between two batches somebody may begin.
             if self._is_busy(repository, name):
                 return
-            with self._promptly():
-                claimed = links.claim(batch, untouched_since=self.before)
-            self._take_links_away(claimed)
+            with locks.shared(links.removals_in(project)) as hold:
+                if not hold:
+                    self.log.info("left for the next run, other removals are being finished there: %s", name)
+                    return
+                with links.promptly(self._hold, hold):
+                    claimed = links.claim(batch, untouched_since=self.before)
+                self._take_links_away(claimed)
+            # Without the lock, for this may take its time.
+            self._step(len(claimed))
+            if time.monotonic() - self._finished > FINISH_EVERY_SECONDS:
+                self._finish_abandoned()
 
     def _take_links_away(self, claimed: Sequence[RepositoryBlob]) -> None:
         self._side_by_side(lambda part: files.remove_links(*map(links.in_store, part)), claimed)
         links.forget(claimed)
         self.totals.add_links(claimed)
-        self._step(len(claimed))
 
     def _remove_data(self) -> None:
         total, done = candidates.data().count(), 0
         self.log.info("%d blobs are not linked any more", total)
-        for page in candidates.in_pages(candidates.data(), BATCH):
-            with self._promptly():
+        for page in candidates.in_pages(candidates.data(), self._batch):
+            with links.promptly(self._hold):
                 claimed = blobs.claim([blob.pk for blob in page])
             self._take_data_away(claimed)
             done += len(page)
@@ -205,8 +221,9 @@ class Run:
 
     def _remove_uploads(self) -> None:
         for name, uuid, size in leftovers.old_uploads(self.before):
+            if not uploads.remove(name, uuid, before=self.before):
+                continue
             self.log.info("delete what is left of an upload: %s %s", name, uuid)
-            uploads.remove(name, uuid)
             self.totals.uploads += 1
             self.totals.freed_space += size
             self._step(1)
@@ -219,14 +236,6 @@ class Run:
             self.totals.skipped += 1
             self.log.info("left alone, something is being pushed there: %s", name)
         return is_busy
-
-    @contextmanager
-    def _promptly(self) -> Iterator[None]:
-        """A claim; afterwards an error, unless what was claimed is surely still ours to be removed."""
-        began = _uptime()
-        yield
-        if _uptime() - began > FRESH_SECONDS or not self._hold.is_kept():
-            raise errors.Unavailable("this process slept, or lost the lock of garbage collection")
 
     def _side_by_side(self, remove: Callable[[Sequence[T]], None], claimed: Sequence[T]) -> None:
         count = self.wishes.workers
@@ -319,12 +328,7 @@ class _Pace:
             time.sleep(max(0.0, self._done / self._per_second - (time.monotonic() - self._began)))
 
 
-def _uptime() -> float:
-    """Seconds, with those in which this machine slept."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _batches(found: Iterable[T]) -> Iterator[list[T]]:
+def _batches(found: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(found)
-    while batch := list(islice(rest, BATCH)):
+    while batch := list(islice(rest, size)):
         yield batch

@@ -77,7 +77,6 @@ def take_in(orphan: Orphan) -> None:
     links.take_in(
         repository=repository,
         digest=orphan.link.digest,
-        size=files.data_size(orphan.link.digest) or 0,
         kind=RepositoryBlob.Kind(orphan.link.kind),
         touched=orphan.written,
     )

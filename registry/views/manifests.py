@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from core import errors, oci
-from projects import artifacts, pulls, tags
+from projects import artifacts, links, pulls, tags
 from projects.models import Artifact, Tag
 from registry.manifest_lookup import look_up
 from registry.operation import Operation
@@ -22,6 +22,9 @@ def get(operation: Operation) -> HttpResponse:
         raise errors.ManifestUnknown(f"artifact {operation.repository_name}:{reference} not found")
     is_head = operation.request.method == "HEAD"
     pulls.note(artifact_id=found.artifact_id, tag_id=found.tag_id, count=not is_head)
+    if is_head and operation.may("push"):
+        # It may be about to push an index of it, and not this again.
+        links.touch_manifest(repository_name=operation.repository_name, digest=found.digest)
     if f'"{found.digest}"' in operation.request.headers.get("If-None-Match", ""):
         response = HttpResponse(status=304)
     else:
