@@ -15,7 +15,7 @@ store has what the row says for as long as the row is not claimed. That is what 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -46,19 +46,23 @@ _BATCH = 500
 
 # The lock on the blob waits for who removes its data, and then sees whether they are going; whoever comes to remove
 # them after that finds the new link. A blob that another statement adds at this moment is seen by neither half: then
-# nothing is inserted, and a second try sees it.
+# nothing is inserted, and a second try sees it. In a deleted project nothing is announced: its links are removed by
+# their names, which the next project of that name has as well.
 _ANNOUNCE = Statement(
     "bigint, text, text",
     """
-    WITH added AS (
-        INSERT INTO projects_blob (digest, state, created) VALUES ($2, 'announced', now())
+    WITH project AS MATERIALIZED (
+        SELECT id FROM projects_project WHERE id = (SELECT project_id FROM projects_repository WHERE id = $1)
+        AND deleted IS NULL FOR KEY SHARE
+    ), added AS (
+        INSERT INTO projects_blob (digest, state, created) SELECT $2, 'announced', now() FROM project
         ON CONFLICT (digest) DO NOTHING RETURNING id
     ), held AS MATERIALIZED (
         SELECT id, state FROM projects_blob WHERE digest = $2 FOR KEY SHARE
     )
     INSERT INTO projects_repositoryblob AS link (repository_id, blob_id, kind, state, touched)
-    SELECT $1, id, $3, 'announced', now()
-    FROM (SELECT id FROM added UNION ALL SELECT id FROM held WHERE state <> 'deleting') blob
+    SELECT $1, blob.id, $3, 'announced', now()
+    FROM project, (SELECT id FROM added UNION ALL SELECT id FROM held WHERE state <> 'deleting') blob
     ON CONFLICT (repository_id, blob_id, kind) DO UPDATE SET touched = now() WHERE link.state <> 'deleting'
     RETURNING link.state
     """,
@@ -125,11 +129,13 @@ _LINKS_ARE_PRESENT = Statement(
 def announce(*, repository: Repository, digest: str, kind: Kind = Kind.LAYER) -> None:
     """Say that an upload, mount or PUT of this digest is under way, so that nobody removes it meanwhile.
 
-    Waits for a removal under way; Unavailable when it takes too long.
+    Waits for a removal under way; Unavailable when it takes too long. ProjectUnknown when the project is deleted.
     """
     wanted = (repository.pk, digest, kind.value)
     deadline = time.monotonic() + WAIT_SECONDS
     while not (_ANNOUNCE.row(*wanted) or _ANNOUNCE.row(*wanted)):
+        if not Project.objects.live().filter(pk=repository.project_id).exists():
+            raise errors.ProjectUnknown
         if time.monotonic() > deadline:
             raise errors.Unavailable(f"{digest} is being removed; try again.")
         finish_abandoned(repository=repository, digest=digest)
@@ -296,6 +302,21 @@ def claim(links: Sequence[int], *, untouched_since: datetime | None = None) -> l
             state=RepositoryBlob.State.DELETING, touched=clock.now()
         )
     return claimed
+
+
+def remove_damaged(link: RepositoryBlob, *, is_sound: Callable[[], bool]) -> bool:
+    """Remove a link that was found damaged; False when it is needed, or sound when looked at again."""
+    with locks.shared(removals_in(link.repository.project_id)) as hold:
+        if not hold:
+            return False
+        with promptly(hold):
+            claimed = claim([link.pk])
+        # From here on nobody heals it by uploading again; he waits.
+        if claimed and is_sound():
+            RepositoryBlob.objects.filter(pk=link.pk).update(state=RepositoryBlob.State.ANNOUNCED)
+            return False
+        remove(claimed)
+        return bool(claimed)
 
 
 def remove(claimed: Sequence[RepositoryBlob]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from django.db import transaction
 
-from core import clock, configuration, errors, oci
+from core import clock, configuration, errors, locks, oci
 from core.constraints import refuse_duplicates
 from core.events import SYSTEM, emit
 from projects import links, quotas
@@ -100,6 +100,11 @@ def delete(*, project: Project, actor: Actor) -> None:
         return
 
 
+def hold_name(name: str) -> None:
+    """Nobody else makes a project of this name until the caller's transaction ends."""
+    locks.wait_in_transaction(f"project name {name}")
+
+
 @contextmanager
 def held(project: Project) -> Iterator[Project]:
     """A transaction in which the project cannot be deleted; gives its row as it is now. NotFound when it is gone."""
@@ -153,6 +158,7 @@ def _check_name(name: str) -> None:
 def _save_new(project: Project, *, limit: int, maker: str) -> Project:
     links.wait_for_removal(project_name=project.name)
     with transaction.atomic():
+        hold_name(project.name)
         with refuse_duplicates(project_name_live=f"The project named {project.name} already exists"):
             project.save()
         Member.objects.create(project=project, user=project.owner, role=Role.PROJECT_ADMIN)

@@ -10,15 +10,16 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
-from core import clock
+from core import clock, locks
 from core.store import files
 from core.store.files import Link
-from projects import links, quotas
+from projects import blobs, links, quotas
 from projects.demo import seeding
 from projects.models import Artifact, Blob, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
 
@@ -26,6 +27,7 @@ _CHUNK = 1024 * 1024
 _BLOB_KINDS = (Reference.Kind.CONFIG, Reference.Kind.LAYER)
 # Read side by side: a bucket answers each in its own time.
 _READERS = 8
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,11 @@ def verify(*, repair: bool = False, deep: bool = False) -> Iterator[Finding]:
 
 # --- manifests ----------------------------------------------------------------------------------------------------
 def _manifests(repair: bool) -> Iterator[Finding]:
-    """The registry must hold every manifest's exact bytes."""
-    for digest, found in _hashes(Manifest.objects.values_list("digest", flat=True).order_by("digest").iterator()):
-        if found == digest:
+    """The registry must hold the exact bytes of every manifest that is in a repository, or was and is not forgotten."""
+    needed = Manifest.objects.filter(Exists(Artifact.objects.filter(manifest=OuterRef("pk")))).order_by("digest")
+    for digest, found in _hashes(needed.values_list("digest", flat=True).iterator()):
+        # What garbage collection takes meanwhile is forgotten before its bytes go.
+        if found == digest or not needed.filter(pk=digest).exists() or (found := _hash(digest)) == digest:
             continue
         state = "missing" if found is None else "damaged"
         if repair:
@@ -75,17 +79,21 @@ def _links(repair: bool) -> Iterator[Finding]:
 
 def _links_needed(name: str, found: dict[Link, str], repair: bool) -> Iterator[Finding]:
     """Every reference needs the registry's link in its repository, undamaged, and our row for it."""
-    needed = Reference.objects.live().filter(repository__name=name, kind__in=(Reference.Kind.SELF, *_BLOB_KINDS))
+    needed = Reference.objects.live().filter(
+        repository__name=name,
+        # A deleted project's links are gone, whatever its deleted images still refer to.
+        repository__project__deleted__isnull=True,
+        kind__in=(Reference.Kind.SELF, *_BLOB_KINDS),
+    )
     for repository_id, kind, digest, size in (
         needed.values_list("repository_id", "kind", "digest", "size").distinct().iterator()
     ):
         link = Link(name, "manifest" if kind == Reference.Kind.SELF else "layer", digest)
-        # What is not in the listing may have come since.
-        if found.get(link) != digest and files.read_link(link) != digest:
+        if found.get(link) != digest and _is_astray(link):
             if repair:
                 files.write_link(link)
             yield Finding("link-missing", f"{name}@{digest}", repair)
-        if not _row_of(link).filter(state=RepositoryBlob.State.PRESENT).exists():
+        if not _row_of(link).filter(state=RepositoryBlob.State.PRESENT).exists() and _is_needed(link):
             if repair:
                 repository = Repository.objects.get(pk=repository_id)
                 links.record_present(
@@ -101,9 +109,11 @@ def _links_found(found: dict[Link, str], repair: bool) -> Iterator[Finding]:
             continue
         if text != link.digest or not _has_data(link):
             # The rest of a push that died, or of what an old registry deleted: nothing refers to it.
-            if repair:
-                _remove_leftover(link)
-            yield Finding("leftover-damaged", f"{link.kind} {link.repository}@{link.digest}", repair)
+            yield Finding(
+                "leftover-damaged",
+                f"{link.kind} {link.repository}@{link.digest}",
+                repair and _remove_leftover(link),
+            )
         elif not _row_of(link).exists():
             yield Finding("link-unknown", f"{link.kind} {link.repository}@{link.digest}", repair and _adopt(link))
 
@@ -123,8 +133,10 @@ def _blobs(shard: str, stored: dict[str, int], deep: bool) -> Iterator[Finding]:
     needed = Reference.objects.live().filter(kind__in=_BLOB_KINDS, **_in_shard(shard)).order_by("digest").distinct()
     of_right_size = []
     for digest, size in needed.values_list("digest", "size").iterator():
-        # What is not in the listing may have come since.
+        # What is not in the listing may have come since, or may be forgotten by now.
         found = stored[digest] if digest in stored else files.data_size(digest)
+        if found is None and not Reference.objects.live().filter(digest=digest, kind__in=_BLOB_KINDS).exists():
+            continue
         if found is None:
             yield Finding("blob-missing", f"{digest} ({_users(digest)})")
         elif found != size:
@@ -200,11 +212,17 @@ def _is_under_way(digest: str) -> bool:
     return Reference.objects.pending().filter(digest=digest, expires__gt=clock.now()).exists()
 
 
+def _is_astray(link: Link) -> bool:
+    """Whether a link that was not in the listing is missing or damaged, and needed."""
+    return files.read_link(link) != link.digest and _is_needed(link) and files.read_link(link) != link.digest
+
+
 def _is_needed(link: Link) -> bool:
     kinds = (Reference.Kind.SELF,) if link.kind == "manifest" else _BLOB_KINDS
-    return (
-        Reference.objects.live().filter(repository__name=link.repository, digest=link.digest, kind__in=kinds).exists()
+    here = Reference.objects.live().filter(
+        repository__name=link.repository, repository__project__deleted__isnull=True, digest=link.digest
     )
+    return here.filter(kind__in=kinds).exists()
 
 
 def _has_data(link: Link) -> bool:
@@ -223,23 +241,42 @@ def _row_of(link: Link) -> QuerySet[RepositoryBlob]:
     )
 
 
-def _remove_leftover(link: Link) -> None:
-    """Links before data, and data only when no other link and no reference names them."""
-    files.remove_links(link)
-    others = RepositoryBlob.objects.filter(blob__digest=link.digest).exclude(
-        Q(repository__name=link.repository) & Q(kind=link.kind)
-    )
-    is_damaged = _hash(link.digest) not in (None, link.digest)
-    if is_damaged and not others.exists() and not Reference.objects.filter(digest=link.digest).exists():
-        files.remove_data(link.digest)
+def _remove_leftover(link: Link) -> bool:
+    """Links before data, each claimed as garbage collection does it, and looked at again before it goes."""
+    repository = _repository(link)
+    if repository is None:
+        files.remove_links(link)
+    else:
+        # Of a link without a row nobody has announced anything: it is as old as can be.
+        links.take_in(repository=repository, digest=link.digest, kind=_kind(link), touched=_LONG_AGO)
+        row = _row_of(link).select_related("repository").first()
+        if row is None or not links.remove_damaged(row, is_sound=lambda: _is_sound(link)):
+            return False
+    # Data that are damaged stay so when they are uploaded again, so they go now; but a collector takes them anyway.
+    with locks.sole(links.COLLECTION) as hold:
+        if hold and _hash(link.digest) not in (None, link.digest):
+            with links.promptly(hold):
+                claimed = blobs.claim(list(Blob.objects.filter(digest=link.digest).values_list("pk", flat=True)))
+            blobs.remove(claimed)
+    return True
 
 
 def _adopt(link: Link) -> bool:
-    """Give a link that only the store knows its row; False when its repository is unknown too."""
-    repository = Repository.objects.filter(name=link.repository, project__deleted__isnull=True).first()
-    size = files.data_size(link.digest)
-    if repository is None or size is None:
+    """Give a link that only the store knows its row, which proves nothing; False when its repository is unknown too."""
+    repository = _repository(link)
+    if repository is None:
         return False
-    kind = RepositoryBlob.Kind(link.kind)
-    links.record_present(repository=repository, digest=link.digest, size=size, kind=kind)
+    links.take_in(repository=repository, digest=link.digest, kind=_kind(link), touched=clock.now())
     return True
+
+
+def _is_sound(link: Link) -> bool:
+    return files.read_link(link) == link.digest and _has_data(link)
+
+
+def _repository(link: Link) -> Repository | None:
+    return Repository.objects.filter(name=link.repository, project__deleted__isnull=True).first()
+
+
+def _kind(link: Link) -> RepositoryBlob.Kind:
+    return RepositoryBlob.Kind(link.kind)

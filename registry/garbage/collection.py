@@ -60,6 +60,9 @@ class Totals:
     untagged: int = 0
     uploads: int = 0
     orphans: int = 0
+    """What only the store knew."""
+    missing: int = 0
+    """What only the rows knew."""
     skipped: int = 0
     """Repositories that were left alone because something was being pushed there."""
     projects: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -143,6 +146,11 @@ class Run:
             self.log.info("only the store knows: %s", orphan)
             leftovers.take_in(orphan)
             self.totals.orphans += 1
+            self._ctx.checkpoint()
+        for missing in leftovers.missing():
+            self.log.warning("the store does not have: %s", missing)
+            leftovers.doubt(missing)
+            self.totals.missing += 1
             self._ctx.checkpoint()
 
     # --- manifests ---------------------------------------------------------------------------------------------------
@@ -270,6 +278,10 @@ class DryRun(Run):
             for orphan in leftovers.orphans(self.before):
                 self.log.info("only the store knows: %s", orphan)
                 self.totals.orphans += 1
+                self._ctx.checkpoint()
+            for missing in leftovers.missing():
+                self.log.warning("the store does not have: %s", missing)
+                self.totals.missing += 1
                 self._ctx.checkpoint()
         gone = self._links(self._doomed())
         self._data(gone)

@@ -1,4 +1,4 @@
-"""What lies in the store without rows: uploads that nobody goes on with, and what only the store knows."""
+"""Where the store and the rows disagree: uploads that nobody goes on with, what only the store knows, or only we."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
+
 from core.oci import RepositoryName
 from core.store import files, uploads
 from core.store.files import FoundLink, Kind, Link
-from projects import links, repositories
+from projects import links, projects, repositories
 from projects.models import Blob, Project, Repository, RepositoryBlob
 
 _KINDS: tuple[Kind, ...] = ("layer", "manifest")
@@ -38,6 +40,18 @@ class DataOrphan:
 
 
 Orphan = LinkOrphan | DataOrphan
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that a row says is present, and the store does not have."""
+
+    row: RepositoryBlob | Blob
+
+    def __str__(self) -> str:
+        if isinstance(self.row, Blob):
+            return f"data {self.row.digest}"
+        return f"{self.row.kind} link {self.row.repository.name}@{self.row.blob.digest}"
 
 
 def old_uploads(before: datetime) -> Iterator[tuple[str, str, int]]:
@@ -71,8 +85,7 @@ def take_in(orphan: Orphan) -> None:
         return
     repository = _repository(orphan.link.repository)
     if repository is None:
-        # In no project: nobody could have pushed it since.
-        files.remove_links(orphan.link)
+        _remove_stranger(orphan.link)
         return
     links.take_in(
         repository=repository,
@@ -80,6 +93,44 @@ def take_in(orphan: Orphan) -> None:
         kind=RepositoryBlob.Kind(orphan.link.kind),
         touched=orphan.written,
     )
+
+
+def missing() -> Iterator[Missing]:
+    """Rows whose link or data the store does not have."""
+    for repository in Repository.objects.filter(project__deleted__isnull=True).order_by("pk").iterator():
+        for kind in _KINDS:
+            found = {link.digest for link in files.found_links(repository.name, kind)}
+            rows = RepositoryBlob.objects.filter(repository=repository, kind=kind, state=RepositoryBlob.State.PRESENT)
+            for row in rows.exclude(blob__digest__in=found).select_related("repository", "blob"):
+                # It may have come since.
+                if files.read_link(links.in_store(row)) is None:
+                    yield Missing(row)
+    for shard in (f"{number:02x}" for number in range(256)):
+        stored = dict(files.digests_in(shard))
+        of_shard = Blob.objects.filter(digest__gte=f"sha256:{shard}", digest__lt=f"sha256:{shard}g")
+        for blob in of_shard.filter(state=Blob.State.PRESENT).exclude(digest__in=stored):
+            if files.data_size(blob.digest) is None:
+                yield Missing(blob)
+
+
+def doubt(missing: Missing) -> None:
+    """Say of the row that it proves nothing: who asks is answered by the store, and who pushes it again heals it."""
+    row = missing.row
+    if isinstance(row, Blob):
+        Blob.objects.filter(pk=row.pk, state=Blob.State.PRESENT).update(state=Blob.State.ANNOUNCED)
+    else:
+        RepositoryBlob.objects.filter(pk=row.pk, state=RepositoryBlob.State.PRESENT).update(
+            state=RepositoryBlob.State.ANNOUNCED
+        )
+
+
+def _remove_stranger(link: Link) -> None:
+    """Remove a link in a project that there is not; nobody makes that project meanwhile."""
+    name = link.repository.partition("/")[0]
+    with transaction.atomic():
+        projects.hold_name(name)
+        if not Project.objects.live().filter(name=name).exists():
+            files.remove_links(link)
 
 
 def _unknown_links(name: str) -> Iterator[tuple[Link, FoundLink]]:

@@ -368,6 +368,34 @@ def test_what_only_the_store_knows_is_found_by_an_audit(app: Repository, team: P
     assert not stranger.exists()
 
 
+def test_what_only_the_rows_know_is_doubted_by_an_audit_and_healed_by_a_push(app: Repository, alice: User) -> None:
+    """Else every HEAD would say that it is there, and no client would upload it."""
+    image = make_image(os.urandom(70), os.urandom(71))
+    factories.push(app, alice, "v1", image)
+    _, without_data, without_link = image.blobs
+    files.remove_data(without_data)
+    files.remove_links(files.Link("team/app", "layer", without_link))
+    ctx = Recorder()
+    assert collect(ctx, audit=True, dry_run=True).missing == 2
+    assert f"the store does not have: data {without_data}" in ctx.lines
+    assert f"the store does not have: layer link team/app@{without_link}" in ctx.lines
+    assert set(links.sizes(repository=app, digests=image.blobs)) == set(image.blobs)
+    assert collect(audit=True).missing == 2
+    assert links.sizes(repository=app, digests=image.blobs).keys() == image.blobs.keys() - {without_data, without_link}
+    factories.push(app, alice, "v1", image)
+    assert links.sizes(repository=app, digests=image.blobs).keys() == image.blobs.keys()
+    assert collect(audit=True).missing == 0
+    assert_sound()
+
+
+def test_an_orphan_whose_data_are_gone_is_not_said_to_be_there(app: Repository) -> None:
+    digest = factories.upload(app, os.urandom(70))
+    files.remove_data(digest)
+    links.take_in(repository=app, digest=digest, kind=RepositoryBlob.Kind.LAYER, touched=clock.now() - LONG_AGO)
+    assert links.sizes(repository=app, digests=[digest]) == {}
+    assert collect(audit=True).links == 1
+
+
 def test_a_needed_link_without_a_row_is_not_taken_for_an_orphan(app: Repository, alice: User) -> None:
     image = factories.push(app, alice, "v1")
     RepositoryBlob.objects.all().delete()

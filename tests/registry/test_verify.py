@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from core.store import client, files
 from core.store.files import Link
-from projects import artifacts
+from projects import artifacts, links, projects, repositories
 from projects.models import Artifact, Blob, Project, Quota, Reference, Tag
 from rbac.models import User
 from registry.verify import verify
@@ -160,3 +160,35 @@ def test_a_manifest_in_the_store_is_what_a_client_pushed(artifact: Artifact) -> 
     """M1: without Wharf the store is a registry's store; its own manifests can be read there."""
     stored = client.get_manifest(repository="team/app", digest=artifact.digest)
     assert json.loads(stored or b"")["schemaVersion"] == 2
+
+
+def test_a_deleted_project_needs_no_links(artifact: Artifact, alice: User) -> None:
+    """Or a repair would give them to the next project of that name."""
+    place = artifact.repository
+    repositories.delete(repository=place, actor=alice)
+    projects.delete(project=place.project, actor=alice)
+    assert kinds() == []
+    assert kinds(repair=True) == []
+    assert list(files.links()) == []
+
+
+def test_a_link_that_was_healed_meanwhile_is_not_cleared_away(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(100)
+    digest = factories.upload(artifact.repository, content)
+    links.announce(repository=artifact.repository, digest=digest)
+    files.remove_data(digest)
+    looked = files.data_size
+
+    def healed(digest: str) -> int | None:
+        size = looked(digest)
+        factories.upload(artifact.repository, content)
+        return size
+
+    monkeypatch.setattr(files, "data_size", healed)
+    assert kinds(repair=True) == ["leftover-damaged"]
+    monkeypatch.undo()
+    assert factories.registry_has("team/app", digest)
+    assert links.sizes(repository=artifact.repository, digests=[digest]) == {digest: 100}
+    assert kinds() == []
