@@ -6,7 +6,7 @@ from django.urls import path, register_converter
 from django.views.i18n import set_language
 
 from web.converters import DigestConverter
-from web.views import api, artifacts, projects, repositories, signing
+from web.views import api, artifacts, jobs, projects, repositories, signing
 
 register_converter(DigestConverter, "digest")
 
@@ -18,6 +18,8 @@ urlpatterns = [
     path("language", set_language, name="language"),
     # Where Harbor has it.
     path("devcenter-api-2.0", api.explorer, name="api"),
+    path("jobs", jobs.index, name="jobs"),
+    path("jobs/<int:number>", jobs.one, name="job"),
     path("projects/<str:project_name>", repositories.index, name="repositories"),
     path(
         "projects/<str:project_name>/repositories/<path:name>/artifacts/<digest:digest>", artifacts.one, name="artifact"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework import serializers
@@ -49,3 +50,12 @@ class Flag(serializers.BooleanField):
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
         return data
+
+
+class Choice(serializers.ChoiceField):
+    """One of some words; a refusal names them."""
+
+    def __init__(self, choices: Iterable[str], **options: Any) -> None:
+        words = list(choices)
+        wrong: dict[str, Any] = {"invalid_choice": "'{input}' is none of " + ", ".join(map(repr, words))}
+        super().__init__(words, error_messages=wrong, **options)

@@ -7,13 +7,12 @@ from typing import Any, cast
 
 from django.db import transaction
 from django.http import HttpResponse
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
 from core.api import json
-from core.api.forms import Form
+from core.api.forms import Choice, Form
 from core.api.operations import operation
 from core.api.resource import Resource
 from core.events import emit
@@ -29,7 +28,7 @@ POOLS, WORKERS, QUEUES = list[answers.WorkerPool], list[answers.Worker], list[an
 
 
 class Action(Form):
-    action = serializers.ChoiceField(choices=["stop", "pause", "resume"])
+    action = Choice(["stop", "pause", "resume"])
 
 
 class Monitor(Resource):

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api import json
-from core.api.forms import Form, Text
+from core.api.forms import Choice, Form, Text
 from core.api.operations import operation
 from core.api.resource import Resource
 from jobservice import cron, orders, schedules
@@ -40,7 +40,7 @@ KINDS = {
 
 
 class When(Form):
-    type = serializers.ChoiceField(choices=[MANUAL, NONE, *KINDS], required=False)
+    type = Choice([MANUAL, NONE, *KINDS], required=False)
     cron = Text(required=False, max_length=255)
 
 

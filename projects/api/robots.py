@@ -7,13 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from django.db.models import QuerySet
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
 from core.api import json
-from core.api.forms import Flag, Form, Text, Whole
+from core.api.forms import Choice, Flag, Form, Text, Whole
 from core.api.operations import operation
 from core.api.query import Exact, conditions
 from core.api.resource import Resource
@@ -30,18 +29,18 @@ from rbac.models.robot import KEPT_PREFIX
 class AccessForm(Form):
     resource = Text(max_length=64)
     action = Text(max_length=64)
-    effect = serializers.ChoiceField(choices=["", "allow"], required=False)
+    effect = Choice(["", "allow"], required=False)
 
 
 class PermissionForm(Form):
-    kind = serializers.ChoiceField(choices=["system", "project"])
+    kind = Choice(["system", "project"])
     namespace = Text(max_length=255)
     access = AccessForm(many=True, default=list)
 
 
 class RobotForm(Form):
     name = Text(max_length=600)
-    level = serializers.ChoiceField(choices=Robot.Level.values)
+    level = Choice(Robot.Level.values)
     description = Text(max_length=1024, default="")
     secret = Text(default="")
     duration = Whole(required=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,3 +43,32 @@ def tasks_of(execution: Execution) -> list[Task]:
 
 def log_of(task: Task) -> str:
     return "".join(TaskLog.objects.filter(task_id=task.id).order_by("id").values_list("text", flat=True))
+
+
+@register
+class Steps(Job):
+    """For real workers: notes in a file that it began, takes so many steps, and notes that it ended."""
+
+    vendor_type = "TEST_STEPS"
+    queue = Queue.INTERACTIVE
+
+    def run(self, ctx: Context, params: dict[str, Any]) -> None:
+        begun = ctx.state.get("step", 0)
+        note(params, f"begin {ctx.task_id} {begun} {os.getpid()}")
+        for step in range(begun, params["steps"]):
+            ctx.progress(step, params["steps"])
+            ctx.checkpoint({"step": step})
+            time.sleep(0.02)
+        note(params, f"end {ctx.task_id} {params['steps']} {os.getpid()}")
+
+
+@register
+class TwoAtOnce(Steps):
+    vendor_type = "TEST_TWO_AT_ONCE"
+    most_at_once = 2
+
+
+def note(params: dict[str, Any], line: str) -> None:
+    """Append a line, whole: several processes do."""
+    with open(params["notes"], "a") as notes:
+        notes.write(f"{line}\n")

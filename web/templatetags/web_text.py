@@ -70,6 +70,22 @@ def platform_of(descriptor: dict[str, Any]) -> str:
 
 
 @register.filter
+def job_word(word: str) -> str:
+    """How a job stands, and what began it, in the reader's language."""
+    words = {
+        "Pending": _("waiting"),
+        "Running": _("running"),
+        "Success": _("done"),
+        "Error": _("failed"),
+        "Stopped": _("stopped"),
+        "MANUAL": _("somebody"),
+        "SCHEDULE": _("the clock"),
+        "EVENT": _("an event"),
+    }
+    return words.get(word, word)
+
+
+@register.filter
 def accessory_name(kind: str) -> str:
     """Harbor's accessory type as people call it."""
     if kind.startswith("signature."):

@@ -1,0 +1,76 @@
+"""The page of jobs: what runs, what waits, who works, and logs that grow."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobservice.models import Execution, PausedQueue, Task, TaskLog
+from jobservice.status import Status
+from projects.models import Project
+from rbac.models import User
+from tests import rows
+from tests.web.browser import browser
+
+pytestmark = pytest.mark.django_db
+LIVE = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def run(admin: User) -> Execution:
+    made, _ = rows.make_run()
+    return made
+
+
+def text(path: str, name: str = "root", **headers: str) -> str:
+    answer = browser(name).get(path, headers=headers)
+    assert answer.status_code in (200, 286), answer.content
+    return answer.content.decode()
+
+
+def test_only_who_looks_after_the_system_sees_it(run: Execution, team: Project) -> None:
+    for path in ("/jobs", f"/jobs/{run.id}"):
+        assert browser("root").get(path).status_code == 200
+        assert browser("alice").get(path).status_code == 404
+        assert browser(None).get(path).status_code == 404
+    assert browser("root").get("/jobs/999999").status_code == 404
+
+
+def test_what_runs_shows_how_far_it_is(run: Execution) -> None:
+    page = text("/jobs")
+    assert '<progress value="1" max="2"></progress>' in page
+    assert "bulk@here/7" in page
+    assert f'href="/jobs/{run.id}"' in page
+    assert 'hx-trigger="every 2s"' in page
+
+
+def test_what_waits_and_what_is_paused_is_shown(run: Execution) -> None:
+    PausedQueue.objects.create(job_type="WEBHOOK")
+    Task.objects.create(execution_id=run.id, vendor_type="GARBAGE_COLLECTION", queue="bulk")
+    page = text("/jobs")
+    assert page.index("Waiting") < page.index("WEBHOOK") < page.index("Workers")
+    assert "paused" in page
+
+
+def test_without_a_worker_it_says_so(admin: User) -> None:
+    assert "No worker is there" in text("/jobs")
+
+
+def test_an_execution_shows_its_log_until_it_ends(run: Execution) -> None:
+    TaskLog.objects.create(task_id=Task.objects.get().id, text="<b>second line</b>\n")
+    page = text(f"/jobs/{run.id}")
+    assert "workers: 1\n&lt;b&gt;second line&lt;/b&gt;" in page
+    assert browser("root").get(f"/jobs/{run.id}", headers=LIVE).status_code == 200
+    Execution.objects.update(status=Status.SUCCESS, end_time=run.start_time)
+    answer = browser("root").get(f"/jobs/{run.id}", headers=LIVE)
+    assert (answer.status_code, b"<html" in answer.content) == (286, False)
+    assert "every 2s" not in text(f"/jobs/{run.id}")
+
+
+def test_of_a_long_log_the_end_is_shown(run: Execution) -> None:
+    task = Task.objects.get()
+    for number in range(30):
+        TaskLog.objects.create(task_id=task.id, text=f"part {number} {'x' * 10_000}\n")
+    page = text(f"/jobs/{run.id}")
+    assert "part 29" in page
+    assert "part 3 " not in page
+    assert "Only the end of it" in page
