@@ -113,7 +113,7 @@ class Run:
     def phases(self) -> None:
         self._finish_abandoned()
         if self.wishes.audit:
-            self._take_orphans_in()
+            self._audit()
         self._forget(candidates.ids(Artifact.objects.trashed(self.before)))
         if self.wishes.delete_untagged:
             self._delete_untagged()
@@ -140,15 +140,18 @@ class Run:
                 claimed = blobs.reclaim(blobs.abandoned(stale).filter(pk__in=[blob.pk for blob in rows]))
             self._take_data_away(claimed)
 
-    def _take_orphans_in(self) -> None:
+    def _audit(self) -> None:
+        """Store against rows, both ways; a dry run only says what it finds."""
         for orphan in leftovers.orphans(self.before):
             self.log.info("only the store knows: %s", orphan)
-            leftovers.take_in(orphan)
+            if not self.wishes.dry_run:
+                leftovers.take_in(orphan)
             self.totals.orphans += 1
             self._ctx.checkpoint()
         for missing in leftovers.missing():
             self.log.warning("the store does not have: %s", missing)
-            leftovers.doubt(missing)
+            if not self.wishes.dry_run:
+                leftovers.doubt(missing)
             self.totals.missing += 1
             self._ctx.checkpoint()
 
@@ -269,14 +272,7 @@ class DryRun(Run):
 
     def phases(self) -> None:
         if self.wishes.audit:
-            for orphan in leftovers.orphans(self.before):
-                self.log.info("only the store knows: %s", orphan)
-                self.totals.orphans += 1
-                self._ctx.checkpoint()
-            for missing in leftovers.missing():
-                self.log.warning("the store does not have: %s", missing)
-                self.totals.missing += 1
-                self._ctx.checkpoint()
+            self._audit()
         doomed, gone = Chosen("doomed"), Chosen("gone")
         self._choose(doomed)
         self._links(doomed, gone)
@@ -300,14 +296,14 @@ class DryRun(Run):
 
     def _links(self, doomed: Chosen, gone: Chosen) -> None:
         found = candidates.links_without(doomed, self.before).select_related("repository__project", "blob")
-        for page in candidates.in_pages(found):
+        for page in _batches(found.order_by("repository").iterator(chunk_size=BATCH), BATCH):
             going = [link for link in page if not self._is_busy(link.repository_id, link.repository.name)]
             self.totals.add_links(going)
             gone.add([link.pk for link in going])
             self._ctx.checkpoint()
 
     def _data(self, gone: Chosen) -> None:
-        for page in candidates.in_pages(candidates.data_without(gone)):
+        for page in _batches(candidates.data_without(gone).iterator(chunk_size=BATCH), BATCH):
             manifests = candidates.manifests_among([blob.digest for blob in page])
             for blob in page:
                 kind = "manifest" if blob.digest in manifests else "blob"
