@@ -185,6 +185,7 @@ class Run:
         total, done = sum(count for _, _, _, count in plan), 0
         self.log.info("%d links in %d repositories are not needed any more", total, len(plan))
         for repository, name, project, count in plan:
+            self.log.info("%s: %d links", name, count)
             self._remove_links_of(repository, name, project)
             done += count
             self._ctx.progress(done, total)
@@ -212,11 +213,12 @@ class Run:
         self.totals.add_links(claimed)
 
     def _remove_data(self) -> None:
-        total, done = candidates.data().count(), 0
-        self.log.info("%d blobs are not linked any more", total)
+        total, manifests, done = candidates.data().count(), candidates.manifests_unlinked(), 0
+        self.log.info("%d blobs and %d manifests eligible for deletion", total - manifests, manifests)
         for batch in _batches(candidates.ids(candidates.data()), self._batch):
             with links.promptly(self._hold):
                 claimed = blobs.claim(batch)
+            self._say_eligible(claimed)
             self._take_data_away(claimed)
             done += len(batch)
             self._ctx.progress(done, total)
@@ -258,6 +260,13 @@ class Run:
         self._pace.wait(removed)
         self._ctx.tell(**asdict(self.totals))
         self._ctx.checkpoint(asdict(self.totals))
+
+    def _say_eligible(self, found: Sequence[Blob]) -> None:
+        manifests = candidates.manifests_among([blob.digest for blob in found])
+        for blob in found:
+            self.log.info(
+                "%s eligible for deletion: %s", "manifest" if blob.digest in manifests else "blob", blob.digest
+            )
 
     def _say_what_went(self) -> None:
         for name, of_project in sorted(self.totals.projects.items()):
@@ -304,17 +313,16 @@ class DryRun(Run):
 
     def _data(self, gone: Chosen) -> None:
         for page in _batches(candidates.data_without(gone).iterator(chunk_size=BATCH), BATCH):
-            manifests = candidates.manifests_among([blob.digest for blob in page])
-            for blob in page:
-                kind = "manifest" if blob.digest in manifests else "blob"
-                self.log.info("%s eligible for deletion: %s", kind, blob.digest)
+            self._say_eligible(page)
             self.totals.add_data(page)
             self._ctx.checkpoint()
 
     def _say_what_would_go(self) -> None:
         blobs_gone, manifests_gone = self.totals.purged_blobs, self.totals.purged_manifests
         self.log.info("%d blobs and %d manifests eligible for deletion", blobs_gone, manifests_gone)
-        self.log.info("The GC could free up %s space", quotas.human(self.totals.freed_space))
+        self.log.info(
+            "The GC could free up %s space, the size is a rough estimation.", quotas.human(self.totals.freed_space)
+        )
 
 
 class _Pace:
