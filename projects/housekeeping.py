@@ -40,6 +40,6 @@ def remove_links_of_deleted_projects() -> None:
     for project in Project.objects.filter(pk__in=left.values("repository__project_id").distinct()):
         try:
             links.remove_links_of(project=project)
-        except errors.StoreUnavailable:
+        except errors.Unavailable:
             log.warning("links_of_deleted_project_left", project=project.name)
             return

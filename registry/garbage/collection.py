@@ -218,7 +218,7 @@ class Run:
         for batch in _batches(candidates.ids(candidates.data()), self._batch):
             with links.promptly(self._hold):
                 claimed = blobs.claim(batch)
-            self._say_eligible(claimed)
+                self._say_eligible(claimed)
             self._take_data_away(claimed)
             done += len(batch)
             self._ctx.progress(done, total)
