@@ -15,15 +15,17 @@ import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Greatest
 
 from core import clock, redis
 from projects.models import Artifact, PullFold, PullGap, Reference, Repository, Tag
 
+Pullable = TypeVar("Pullable", Artifact, Tag)
 log = structlog.get_logger(__name__)
 ARTIFACT_TIMES = "wharf:pulls:artifact-times"
 TAG_TIMES = "wharf:pulls:tag-times"
@@ -125,6 +127,15 @@ def fold() -> int:
     return len(gathered[ARTIFACT_TIMES])
 
 
+def surely_unpulled(rows: QuerySet[Pullable], *, since: datetime) -> QuerySet[Pullable]:
+    """Of these artifacts or tags those that nobody can have pulled since then.
+
+    What lies in a time that nobody could count counts as pulled at its end.
+    """
+    uncounted = PullGap.objects.filter(ended__gte=since).filter(ended__gte=OuterRef("pushed"))
+    return rows.filter(~Exists(uncounted)).exclude(pulled__gte=since)
+
+
 # --- the pulling side ---------------------------------------------------------------------------------------
 def _mark(kept: _Kept) -> None:
     """Let Redis know that something is held here, before it is."""
@@ -216,7 +227,9 @@ def _take(r: redis.Client) -> dict[str, dict[str, str]]:
             r.rename(key, _taken(key))
     gathered = {key: r.hgetall(_taken(key)) for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS)}
     gathered[GAPS] = dict.fromkeys(r.smembers(_taken(GAPS)), "")
-    gathered[MARKER] = {"set": r.set(MARKER, "1", get=True) or ""}
+    # Of its own each time it is set anew: a fold that dies before Postgres knows it has not accounted for the loss.
+    r.set(MARKER, uuid.uuid4().hex, nx=True)
+    gathered[MARKER] = {"is": r.get(MARKER) or ""}
     late = r.time()[0] - HOLDER_LATE.total_seconds()
     gathered[HOLDERS] = {holder: at for holder, at in r.hgetall(HOLDERS).items() if int(at) < late}
     return gathered
@@ -227,12 +240,12 @@ def _taken(key: str) -> str:
 
 
 def _record_gaps(gathered: dict[str, dict[str, str]]) -> None:
-    now = clock.now()
+    now, marker = clock.now(), gathered[MARKER]["is"]
     last = PullFold.objects.select_for_update().first()
     if last is None:
-        PullFold.objects.create(folded=now)
+        PullFold.objects.create(folded=now, marker=marker)
         return
-    if not gathered[MARKER]["set"]:
+    if last.marker != marker:
         _record_gap(last.folded, now, "Redis lost its memory")
     elif now - last.folded > FOLD_LATE:
         _record_gap(last.folded, now, "pulls were not folded")
@@ -241,7 +254,7 @@ def _record_gaps(gathered: dict[str, dict[str, str]]) -> None:
         _record_gap(started, ended, "Redis did not answer")
     for at in gathered[HOLDERS].values():
         _record_gap(datetime.fromtimestamp(int(at), UTC) - MARK_MARGIN, now, "a process died with pulls in its memory")
-    last.folded = now
+    last.folded, last.marker = now, marker
     last.save()
 
 

@@ -62,8 +62,12 @@ class S3:
 
     def listing(self) -> list[str]:
         """Every name in the bucket."""
+        return list(self.sizes())
+
+    def sizes(self) -> dict[str, int]:
+        """Every name in the bucket, and how many bytes it has."""
         pages = self._client("s3", self.key, self.secret).get_paginator("list_objects_v2").paginate(Bucket=NAME)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
 
     def put(self, key: str, content: bytes) -> None:
         self._client("s3", self.key, self.secret).put_object(Bucket=NAME, Key=key, Body=content)

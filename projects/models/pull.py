@@ -9,6 +9,8 @@ class PullFold(models.Model):
     """The one row that says when pulls were last folded from Redis into Postgres."""
 
     folded = models.DateTimeField()
+    marker = models.CharField(max_length=32, default="", db_default="")
+    """What was put into Redis then: as long as it is there, Redis has forgotten nothing since."""
 
     def __str__(self) -> str:
         return str(self.folded)

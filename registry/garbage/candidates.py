@@ -6,26 +6,39 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Exists, Model, OuterRef, QuerySet
+from django.db.models.expressions import RawSQL
 
 from projects import blobs
 from projects.models import Artifact, Blob, Manifest, Reference, RepositoryBlob
 
 M = TypeVar("M", bound=Model)
-_PAGE = 1000
+# So many rows, and so many keys, are in memory at once.
+_PAGE = 5000
+_KEYS = 50_000
 
 
-def links(before: datetime, doomed: Sequence[int] = ()) -> QuerySet[RepositoryBlob]:
+def links(before: datetime) -> QuerySet[RepositoryBlob]:
     """Links that no manifest of their repository needs and nobody counted on since, in projects that live.
 
-    A manifest needs them as long as it is not forgotten, or is on its way; `doomed` artifacts (their ids) need nothing.
+    A manifest needs them as long as it is not forgotten, or is on its way.
     """
-    needed = Reference.objects.filter(repository=OuterRef("repository"), digest=OuterRef("blob__digest"))
-    if doomed:
-        needed = needed.exclude(artifact__in=doomed)
-    old = RepositoryBlob.objects.filter(~Exists(needed), touched__lt=before, repository__project__deleted__isnull=True)
+    return _old_links(before).filter(~Exists(_needing_link()))
+
+
+def links_without(doomed: Chosen, before: datetime) -> QuerySet[RepositoryBlob]:
+    """The same if these artifacts were forgotten."""
+    return _old_links(before).filter(~Exists(_needing_link().exclude(artifact__in=doomed.ids())))
+
+
+def _old_links(before: datetime) -> QuerySet[RepositoryBlob]:
+    old = RepositoryBlob.objects.filter(touched__lt=before, repository__project__deleted__isnull=True)
     return old.exclude(state=RepositoryBlob.State.DELETING)
+
+
+def _needing_link() -> QuerySet[Reference]:
+    return Reference.objects.filter(repository=OuterRef("repository"), digest=OuterRef("blob__digest"))
 
 
 def repositories(before: datetime) -> list[tuple[int, str, int, int]]:
@@ -44,9 +57,9 @@ def data() -> QuerySet[Blob]:
     return blobs.unlinked().exclude(state=Blob.State.DELETING)
 
 
-def data_without(gone: Sequence[int]) -> QuerySet[Blob]:
-    """The same if these links (their ids) and their manifests were gone."""
-    left = RepositoryBlob.objects.filter(blob=OuterRef("pk")).exclude(pk__in=gone)
+def data_without(gone: Chosen) -> QuerySet[Blob]:
+    """The same if these links and their manifests were gone."""
+    left = RepositoryBlob.objects.filter(blob=OuterRef("pk")).exclude(pk__in=gone.ids())
     return Blob.objects.filter(~Exists(left)).exclude(state=Blob.State.DELETING)
 
 
@@ -66,6 +79,31 @@ def forget_manifests(limit: int) -> int:
         gone = list(nowhere.filter(~Exists(pushed), pk__in=locked).values_list("pk", flat=True))
         Manifest.objects.filter(pk__in=gone).delete()
     return len(gone)
+
+
+class Chosen:
+    """Ids for one question to come, of any number, in a table of this connection's alone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = f"gc_{name}"
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{self._name}")
+            cursor.execute(f"CREATE TEMPORARY TABLE {self._name} (id bigint NOT NULL)")
+
+    def add(self, ids: Sequence[int]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO pg_temp.{self._name} SELECT unnest(%s::bigint[])", [list(ids)])
+
+    def ids(self) -> RawSQL:
+        return RawSQL(f"SELECT id FROM pg_temp.{self._name}", ())  # noqa: S608, S611 - a name of ours
+
+
+def ids(found: QuerySet[M]) -> Iterator[int]:
+    """The keys of a question's rows; each page is a question of its own, so they are long."""
+    after = 0
+    while page := list(found.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:_KEYS]):
+        yield from page
+        after = page[-1]
 
 
 def in_pages(found: QuerySet[M], size: int = _PAGE) -> Iterator[list[M]]:

@@ -13,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar
-
-from django.db.models import QuerySet
+from typing import TypeVar
 
 from core import clock, errors, locks
 from core.store import files, uploads
@@ -25,6 +23,7 @@ from projects.demo import seeding
 from projects.models import Artifact, Blob, RepositoryBlob
 from registry.garbage import candidates, leftovers
 from registry.garbage.activity import Activity
+from registry.garbage.candidates import Chosen
 
 T = TypeVar("T")
 # So few that who waits for one of them does not wait long, and that a process that dies leaves little to be finished.
@@ -115,7 +114,7 @@ class Run:
         self._finish_abandoned()
         if self.wishes.audit:
             self._take_orphans_in()
-        self._forget(self._ids(Artifact.objects.trashed(self.before)))
+        self._forget(candidates.ids(Artifact.objects.trashed(self.before)))
         if self.wishes.delete_untagged:
             self._delete_untagged()
         self._remove_links()
@@ -212,11 +211,11 @@ class Run:
     def _remove_data(self) -> None:
         total, done = candidates.data().count(), 0
         self.log.info("%d blobs are not linked any more", total)
-        for page in candidates.in_pages(candidates.data(), self._batch):
+        for batch in _batches(candidates.ids(candidates.data()), self._batch):
             with links.promptly(self._hold):
-                claimed = blobs.claim([blob.pk for blob in page])
+                claimed = blobs.claim(batch)
             self._take_data_away(claimed)
-            done += len(page)
+            done += len(batch)
             self._ctx.progress(done, total)
 
     def _take_data_away(self, claimed: Sequence[Blob]) -> None:
@@ -257,11 +256,6 @@ class Run:
         self._ctx.tell(**asdict(self.totals))
         self._ctx.checkpoint(asdict(self.totals))
 
-    @staticmethod
-    def _ids(rows: QuerySet[Any]) -> Iterator[int]:
-        for page in candidates.in_pages(rows):
-            yield from (row.pk for row in page)
-
     def _say_what_went(self) -> None:
         for name, of_project in sorted(self.totals.projects.items()):
             self.log.info("%s: %d links, %s behind them", name, of_project["links"], quotas.human(of_project["bytes"]))
@@ -283,7 +277,9 @@ class DryRun(Run):
                 self.log.warning("the store does not have: %s", missing)
                 self.totals.missing += 1
                 self._ctx.checkpoint()
-        gone = self._links(self._doomed())
+        doomed, gone = Chosen("doomed"), Chosen("gone")
+        self._choose(doomed)
+        self._links(doomed, gone)
         self._data(gone)
         for name, uuid, size in leftovers.old_uploads(self.before):
             self.log.info("upload eligible for deletion: %s %s", name, uuid)
@@ -291,29 +287,26 @@ class DryRun(Run):
             self.totals.freed_space += size
         self._say_what_would_go()
 
-    def _doomed(self) -> list[int]:
+    def _choose(self, doomed: Chosen) -> None:
         """The artifacts that would be forgotten."""
-        doomed = list(self._ids(Artifact.objects.trashed(self.before)))
+        doomed.add(list(candidates.ids(Artifact.objects.trashed(self.before))))
         if self.wishes.delete_untagged:
             for artifact in self._untagged():
                 self.log.info(
                     "untagged artifact eligible for deletion: %s@%s", artifact.repository.name, artifact.digest
                 )
                 self.totals.untagged += 1
-                doomed.append(artifact.pk)
-        return doomed
+                doomed.add([artifact.pk])
 
-    def _links(self, doomed: Sequence[int]) -> list[int]:
-        gone: list[int] = []
-        found = candidates.links(self.before, doomed).select_related("repository__project", "blob")
+    def _links(self, doomed: Chosen, gone: Chosen) -> None:
+        found = candidates.links_without(doomed, self.before).select_related("repository__project", "blob")
         for page in candidates.in_pages(found):
             going = [link for link in page if not self._is_busy(link.repository_id, link.repository.name)]
             self.totals.add_links(going)
-            gone += [link.pk for link in going]
+            gone.add([link.pk for link in going])
             self._ctx.checkpoint()
-        return gone
 
-    def _data(self, gone: Sequence[int]) -> None:
+    def _data(self, gone: Chosen) -> None:
         for page in candidates.in_pages(candidates.data_without(gone)):
             manifests = candidates.manifests_among([blob.digest for blob in page])
             for blob in page:

@@ -150,6 +150,11 @@ class Repository:
             scopes=self.scopes, data=content, headers=headers, **options,
         )  # fmt: skip
 
+    def mount(self, digest: str, source: str) -> requests.Response:
+        """Ask for another repository's blob; 201 when it is here now, 202 when it must be uploaded instead."""
+        scopes = (*self.scopes, f"repository:{source}:pull")
+        return self.call("POST", f"blobs/uploads/?mount={digest}&from={source}", scopes=scopes)
+
     def patch(self, location: str, content: bytes, **options: Any) -> requests.Response:
         headers = {"Content-Type": "application/octet-stream", **options.pop("headers", {})}
         return self.client.call("PATCH", location, scopes=self.scopes, data=content, headers=headers, **options)
@@ -191,7 +196,8 @@ class Repository:
         assert digest_of(answer.content) == answer.headers["Docker-Content-Digest"]
         document = answer.json()
         blobs = {}
-        for each in [document["config"], *document["layers"]]:
+        # An index has neither; its parts are pulled one by one.
+        for each in [*filter(None, [document.get("config")]), *document.get("layers", [])]:
             blob = self.get_blob(each["digest"])
             assert blob.status_code == 200, (each["digest"], blob.status_code, blob.text[:200])
             assert digest_of(blob.content) == each["digest"]

@@ -6,13 +6,17 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.client import Client, Image, make_image
+from tests import bucket
+from tests.e2e.client import Client, Image, digest_of, make_image
 from tests.e2e.platform import Platform, new_platform, remove
+from tests.e2e.test_skopeo import make_real_image, skopeo, write_layout
 
 GRACE_SECONDS = 4
 
@@ -49,29 +53,61 @@ def finished(platform: Platform, path: str) -> dict[str, Any]:
     raise AssertionError(f"{path} does not end: {platform.log('bulk')}")
 
 
-def data_bytes(platform: Platform) -> int:
-    """What lies in the store, as `du` counts it."""
-    blobs = platform.var / "registry" / "docker" / "registry" / "v2" / "blobs"
-    return sum(path.stat().st_size for path in blobs.rglob("data"))
+@dataclass
+class Place:
+    """A platform, and what an operator sees of its store."""
+
+    platform: Platform
+    files: Callable[[], dict[str, int]]
+    """Path → bytes of all that lies there."""
+
+    def data_bytes(self) -> int:
+        """What lies in the store, as `du` counts it."""
+        return sum(size for path, size in self.files().items() if path.endswith("/data") and "/blobs/" in path)
 
 
-def test_what_was_deleted_leaves_the_disk_while_somebody_pushes(own: Platform) -> None:
-    client = Client(own.url, own.admin)
-    app = client.repository("team/app")
+@pytest.fixture(scope="module", params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    if request.param == "folder":
+        platform = request.getfixturevalue("own")
+        yield Place(platform, lambda: _files_of(platform.var / "registry"))
+        return
+    server = bucket.start(tmp_path_factory.mktemp("s3"))
+    platform = new_platform(None, **server.settings(), GC_TIME_WINDOW_HOURS=str(GRACE_SECONDS / 3600))
+    try:
+        platform.up()
+        platform.make_project("team", platform.admin)
+        yield Place(platform, server.sizes)
+    finally:
+        remove(platform)
+        server.stop()
+
+
+def _files_of(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_was_deleted_leaves_the_store_while_somebody_pushes(place: Place, tmp_path: Path) -> None:
+    platform, creds = place.platform, ":".join(place.platform.admin)
+    app = Client(platform.url, platform.admin).repository("team/app")
     kept = make_image(os.urandom(300_000))
     app.push(kept, "kept")
     for number in range(5):
         app.push(make_image(os.urandom(300_000)), f"old{number}")
         path = f"/projects/team/repositories/app/artifacts/old{number}"
-        assert own.api("DELETE", path, own.admin).status_code == 200
+        assert platform.api("DELETE", path, platform.admin).status_code == 200
+    target = f"docker://{platform.host}/team/app:skopeo"
+    layout = write_layout(tmp_path / "in", [make_real_image()])
+    skopeo("copy", "--dest-tls-verify=false", "--dest-creds", creds, layout, target)
+    skopeo("delete", "--tls-verify=false", "--creds", creds, target)
     time.sleep(GRACE_SECONDS + 1)
-    before = data_bytes(own)
+    before = place.data_bytes()
 
-    dry = finished(own, collect(own, dry_run=True))
-    assert (dry["purged_manifests"], data_bytes(own)) == (5, before)
+    dry = finished(platform, collect(platform, dry_run=True))
+    assert (dry["purged_manifests"], place.data_bytes()) == (6, before)
 
     stop, pushed = threading.Event(), list[Image]()
-    other = Client(own.url, own.admin).repository("team/busy")
+    other = Client(platform.url, platform.admin).repository("team/busy")
 
     def push() -> None:
         while not stop.is_set():
@@ -81,18 +117,18 @@ def test_what_was_deleted_leaves_the_disk_while_somebody_pushes(own: Platform) -
 
     pusher = threading.Thread(target=push)
     pusher.start()
-    run = collect(own, workers=3)
-    told = finished(own, run)
+    run = collect(platform, workers=3)
+    told = finished(platform, run)
     stop.set()
     pusher.join(60)
 
     new = sum(len(content) for image in pushed for content in image.blobs.values())
     new += sum(len(image.manifest) for image in pushed)
-    assert told["freed_space"] == dry["freed_space"] == before + new - data_bytes(own)
-    assert (told["purged_manifests"], told["purged_blobs"]) == (5, 10)
-    assert told["projects"]["team"]["links"] == 15
-    log = own.api("GET", f"{run}/log", own.admin).text
-    for line in ("workers: 3", "10 blobs and 5 manifests are actually deleted", "delete blob from storage: sha256:"):
+    assert told["freed_space"] == dry["freed_space"] == before + new - place.data_bytes()
+    assert (told["purged_manifests"], told["purged_blobs"]) == (6, 12)
+    assert told["projects"]["team"]["links"] == 18
+    log = platform.api("GET", f"{run}/log", platform.admin).text
+    for line in ("workers: 3", "12 blobs and 6 manifests are actually deleted", "delete blob from storage: sha256:"):
         assert line in log
     assert pushed
     for number, image in enumerate(pushed):
@@ -102,7 +138,26 @@ def test_what_was_deleted_leaves_the_disk_while_somebody_pushes(own: Platform) -
     pulled = app.pull("kept")
     assert pulled is not None
     assert pulled.blobs == kept.blobs
-    assert own.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
+    assert platform.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
+
+
+def test_an_upload_that_nobody_goes_on_with_leaves_the_store(place: Place) -> None:
+    """In a bucket most of it is parts, which no listing shows."""
+    app = Client(place.platform.url, place.platform.admin).repository("team/given-up")
+    half = app.start_upload()
+    assert app.patch(half, os.urandom(7_000_000)).status_code == 202
+    time.sleep(GRACE_SECONDS + 1)
+    alive = app.patch(app.start_upload(), b"half of a layer, ")
+    before = {path for path in place.files() if "/team/given-up/_uploads/" in path}
+    assert before
+    told = finished(place.platform, collect(place.platform))
+    assert told["uploads"] == 1
+    assert told["freed_space"] >= 5_000_000
+    location = app._absolute(alive.headers["Location"])
+    content = b"half of a layer, and the other"
+    assert app.finish_upload(location, digest_of(content), content[17:]).status_code == 201
+    assert app.get_blob(digest_of(content)).content == content
+    assert app.patch(half, b"more").status_code == 404
 
 
 def test_a_schedule_is_kept_and_replaced_and_removed(own: Platform) -> None:

@@ -1,5 +1,5 @@
-"""The kill test: programs are killed -9 at random moments while clients push, copy and delete and garbage is collected;
-what was acknowledged must be whole.
+"""The kill test: programs are killed -9 at random moments while clients push, mount, copy, sign, tag and delete, and
+garbage is collected; what was acknowledged must be whole.
 
 WHARF_TEST_KILLS says how many (50 at least; `make torture` takes thousands).
 """
@@ -22,7 +22,7 @@ import pytest
 import redis
 import requests
 
-from tests.e2e.client import Client, Image, make_image
+from tests.e2e.client import OCI_INDEX, Client, Image, Repository, make_image, make_index
 from tests.e2e.platform import Platform, new_platform, remove
 
 KILLS = max(50, int(os.environ.get("WHARF_TEST_KILLS", "50")))
@@ -45,9 +45,11 @@ class Record:
     acknowledged: dict[str, tuple[str, Image]] = field(default_factory=dict)
     attempted: dict[str, tuple[str, Image]] = field(default_factory=dict)
     in_manifest_put: set[int] = field(default_factory=set)
+    answered: int = 0
     interrupted_puts: int = 0
     deleted: int = 0
     copied: int = 0
+    mounted: int = 0
     collections: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -89,7 +91,8 @@ def push_and_kill(victim: Platform, wanted: int, programs: Sequence[str] = VICTI
         f"({', '.join(f'{name} {number}' for name, number in kills.items())}); "
         f"{inside} while a manifest PUT was under way, {record.interrupted_puts} manifest PUTs failed; "
         f"{len(record.acknowledged)} of {len(record.attempted)} pushes acknowledged and kept, "
-        f"{record.deleted} deleted, {record.copied} copied; collections: {dict(record.collections)}; "
+        f"{record.deleted} deleted, {record.copied} copied, {record.mounted} layers mounted; "
+        f"collections: {dict(record.collections)}; "
         f"failures seen by clients: {dict(record.failures)}"
     )
     assert sum(kills.values()) >= wanted
@@ -164,33 +167,46 @@ def _push_all(platform: Platform, record: Record, stop: threading.Event, number:
     count = 0
     while not stop.is_set():
         count += 1
-        name = f"team/app{chance.randrange(3)}"
+        name, tag = f"team/app{chance.randrange(3)}", f"t{number}-{count}"
         image = make_image(chance.choice(SHARED), os.urandom(chance.randrange(100, 200_000)))
-        tag = f"t{number}-{count}"
+        others = [other for other in ("team/app0", "team/app1", "team/app2") if other != name]
         try:
-            _push_once(platform, record, name, image, tag)
+            _push_once(platform, record, name, image, tag, mounts=others if chance.random() < 0.3 else ())
             if chance.random() < 0.3:
                 _copy_once(platform, record, name, image, tag)
-            if chance.random() < 0.3:
-                _delete_once(platform, record, name, tag)
-                # What is being deleted is pushed again.
-                _push_once(platform, record, name, image, f"{tag}-again")
+            chance.choice((_delete_once, _untag_once, _tag_once, _sign_once, _index_once, _leave))(
+                platform, record, name, image, tag
+            )
+            if chance.random() < 0.1:
+                _use_a_repository_briefly(platform, record, f"team/brief{number}", image, f"{tag}-brief")
         except (requests.RequestException, AssertionError) as error:
             _note_failure(record, error)
             time.sleep(0.05)
 
 
-def _push_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+def _push_once(
+    platform: Platform, record: Record, name: str, image: Image, reference: str, *, mounts: Sequence[str] = ()
+) -> None:
+    """As clients do: what is said to be there already is not uploaded; what others have is asked of them."""
     began = time.monotonic()
     with record.lock:
-        record.attempted[tag] = (name, image)
+        record.attempted[reference] = (name, image)
     repository = Client(platform.url, platform.admin, timeout=40).repository(name)
-    for content in image.blobs.values():
+    for digest, content in image.blobs.items():
+        if mounts and content in SHARED:
+            status = repository.mount(digest, mounts[0]).status_code
+            record.mounted += status == 201
         repository.push_blob(content)
+    _put(record, repository, image, reference, began)
+    with record.lock:
+        record.acknowledged[reference] = (name, image)
+
+
+def _put(record: Record, repository: Repository, image: Image, reference: str, began: float) -> None:
     me = threading.get_ident()
     record.in_manifest_put.add(me)
     try:
-        answer = repository.put_manifest(image.manifest, tag)
+        answer = repository.put_manifest(image.manifest, reference, image.media_type)
     except requests.RequestException:
         record.interrupted_puts += 1
         raise
@@ -201,8 +217,7 @@ def _push_once(platform: Platform, record: Record, name: str, image: Image, tag:
     if answer.status_code == 400 and time.monotonic() - began > GRACE_SECONDS:
         raise TooSlow
     assert answer.status_code == 201, (answer.status_code, answer.text)
-    with record.lock:
-        record.acknowledged[tag] = (name, image)
+    record.answered += 1
 
 
 def _copy_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
@@ -216,15 +231,78 @@ def _copy_once(platform: Platform, record: Record, name: str, image: Image, tag:
             record.acknowledged[f"copies/{tag}"] = ("team/copies", image)
 
 
-def _delete_once(platform: Platform, record: Record, name: str, tag: str) -> None:
-    with record.lock:
-        # From here on nobody was promised anything.
-        record.acknowledged.pop(tag)
-        record.attempted.pop(tag)
-        record.deleted += 1
+def _delete_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    """What is being deleted is pushed again."""
+    _promised_no_more(record, tag)
     path = f"/projects/team/repositories/{name.partition('/')[2]}/artifacts/{tag}"
     answer = platform.api("DELETE", path, platform.admin)
     assert answer.status_code in (200, 404), (answer.status_code, answer.text)
+    _push_once(platform, record, name, image, f"{tag}-again")
+
+
+def _untag_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    """Without a tag it is garbage; half of them get another one."""
+    _promised_no_more(record, tag)
+    answer = Client(platform.url, platform.admin, timeout=40).repository(name).call("DELETE", f"manifests/{tag}")
+    assert answer.status_code in (202, 404), (answer.status_code, answer.text)
+    if tag[-1] in "02468":
+        _push_once(platform, record, name, image, f"{tag}-again")
+
+
+def _promised_no_more(record: Record, tag: str) -> None:
+    with record.lock:
+        record.acknowledged.pop(tag)
+        record.attempted.pop(tag)
+        record.deleted += 1
+
+
+def _tag_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    """One more tag by the manifest alone: nothing of the image is asked for before."""
+    repository = Client(platform.url, platform.admin, timeout=40).repository(name)
+    _put(record, repository, image, f"{tag}-too", time.monotonic())
+    with record.lock:
+        record.acknowledged[f"{tag}-too"] = (name, image)
+
+
+def _sign_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    """What hangs on an image has no tag, and stays with it."""
+    subject = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
+    signature = make_image(os.urandom(100), subject=subject)
+    _push_once(platform, record, name, signature, signature.digest)
+
+
+def _index_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    """Its parts have no tags; nobody is promised them before the index is acknowledged."""
+    began = time.monotonic()
+    parts = [make_image(content, os.urandom(1000)) for content in SHARED[:2]]
+    repository = Client(platform.url, platform.admin, timeout=40).repository(name)
+    for part in parts:
+        for content in part.blobs.values():
+            repository.push_blob(content)
+        _put(record, repository, part, part.digest, began)
+    index = Image(make_index(*parts, image), {}, OCI_INDEX)
+    _put(record, repository, index, f"{tag}-index", began)
+    with record.lock:
+        record.acknowledged[f"{tag}-index"] = (name, index)
+        record.acknowledged.update({part.digest: (name, part) for part in parts})
+
+
+def _use_a_repository_briefly(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    """A repository is deleted with all that is in it, and the same is pushed there again."""
+    _push_once(platform, record, name, image, tag)
+    with record.lock:
+        gone = [reference for reference, (place, _) in record.acknowledged.items() if place == name]
+        for reference in gone:
+            record.acknowledged.pop(reference)
+            record.attempted.pop(reference)
+            record.deleted += 1
+    answer = platform.api("DELETE", f"/projects/team/repositories/{name.partition('/')[2]}", platform.admin)
+    assert answer.status_code in (200, 404), (answer.status_code, answer.text)
+    _push_once(platform, record, name, image, f"{tag}-again")
+
+
+def _leave(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
+    return
 
 
 # --- those who collect --------------------------------------------------------------------------------------
@@ -333,7 +411,7 @@ def _wait_for_manifest_put(record: Record) -> None:
 
 
 def _wait_for_an_acknowledgement(record: Record) -> None:
-    before = len(record.acknowledged)
+    before = record.answered
     deadline = time.monotonic() + 15
-    while len(record.acknowledged) < before + 2 and time.monotonic() < deadline:
+    while record.answered < before + 2 and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -89,6 +89,21 @@ def test_a_flushed_redis_is_a_gap_since_the_last_fold(artifact: Artifact) -> Non
     assert PullGap.objects.count() == 1
 
 
+def test_a_fold_that_dies_after_redis_was_flushed_hides_no_gap(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulls.fold()
+    last = PullFold.objects.get().folded
+    redis.ask(lambda r: r.flushdb())
+    with monkeypatch.context() as patched:
+        patched.setattr(pulls, "_record_gaps", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pulls.fold()
+    pulls.fold()
+    gap = PullGap.objects.get()
+    assert (gap.started, gap.reason) == (last, "Redis lost its memory")
+
+
 def test_folds_that_did_not_run_are_a_gap(artifact: Artifact) -> None:
     """A dead process may have held pulls that nobody knows of."""
     pulls.fold()
@@ -150,3 +165,23 @@ def test_a_killed_process_leaves_a_gap(artifact: Artifact, monkeypatch: pytest.M
     assert gap.started < before < gap.ended
     pulls.fold()
     assert PullGap.objects.count() == 1
+
+
+def test_what_may_have_been_pulled_while_nobody_could_count_counts_as_pulled(artifact: Artifact) -> None:
+    now = timezone.now()
+    old, month = now - timedelta(days=90), now - timedelta(days=30)
+    Artifact.objects.update(pushed=old)
+
+    def is_unpulled(since: datetime = month) -> bool:
+        return pulls.surely_unpulled(Artifact.objects.all(), since=since).exists()
+
+    assert is_unpulled()
+    gap = PullGap.objects.create(started=old, ended=month - timedelta(days=1), reason="long ago")
+    assert is_unpulled()
+    PullGap.objects.filter(pk=gap.pk).update(ended=month + timedelta(days=1))
+    assert not is_unpulled()
+    assert is_unpulled(month + timedelta(days=2))
+    Artifact.objects.update(pushed=month + timedelta(days=3))
+    assert is_unpulled(), "it was not there yet"
+    Artifact.objects.update(pulled=now)
+    assert not is_unpulled()
