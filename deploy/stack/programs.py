@@ -235,7 +235,9 @@ def worker(python: str, name: str) -> list[str]:
     """How a worker is started, `worker` or `bulk`. Celery wants a name of its own for each on a machine."""
     queues, processes = WORKERS[kind(name)]
     own = ["--hostname", f"{name}@%h", "--queues", queues, "--concurrency", str(processes), "--loglevel", "INFO"]
-    return [python, "-m", "celery", "-A", "core.celery", "worker", *own]
+    # Nobody waits for what is done in bulk, and whoever pushes or pulls shall not notice it.
+    gently = ["nice", "-n", "10"] if kind(name) == "bulk" else []
+    return [*gently, python, "-m", "celery", "-A", "core.celery", "worker", *own]
 
 
 def beat(python: str) -> list[str]:

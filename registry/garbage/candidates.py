@@ -63,6 +63,11 @@ def data_without(gone: Chosen) -> QuerySet[Blob]:
     return Blob.objects.filter(~Exists(left)).exclude(state=Blob.State.DELETING)
 
 
+def manifests_unlinked() -> int:
+    """How many of them are manifests."""
+    return data().filter(Exists(Manifest.objects.filter(pk=OuterRef("digest")))).count()
+
+
 def manifests_among(digests: Sequence[str]) -> set[str]:
     """Which of these are manifests."""
     return set(Manifest.objects.filter(pk__in=digests).values_list("pk", flat=True))

@@ -113,7 +113,7 @@ class Run:
     def phases(self) -> None:
         self._finish_abandoned()
         if self.wishes.audit:
-            self._take_orphans_in()
+            self._audit()
         self._forget(candidates.ids(Artifact.objects.trashed(self.before)))
         if self.wishes.delete_untagged:
             self._delete_untagged()
@@ -140,15 +140,18 @@ class Run:
                 claimed = blobs.reclaim(blobs.abandoned(stale).filter(pk__in=[blob.pk for blob in rows]))
             self._take_data_away(claimed)
 
-    def _take_orphans_in(self) -> None:
+    def _audit(self) -> None:
+        """Store against rows, both ways; a dry run only says what it finds."""
         for orphan in leftovers.orphans(self.before):
             self.log.info("only the store knows: %s", orphan)
-            leftovers.take_in(orphan)
+            if not self.wishes.dry_run:
+                leftovers.take_in(orphan)
             self.totals.orphans += 1
             self._ctx.checkpoint()
         for missing in leftovers.missing():
             self.log.warning("the store does not have: %s", missing)
-            leftovers.doubt(missing)
+            if not self.wishes.dry_run:
+                leftovers.doubt(missing)
             self.totals.missing += 1
             self._ctx.checkpoint()
 
@@ -182,6 +185,7 @@ class Run:
         total, done = sum(count for _, _, _, count in plan), 0
         self.log.info("%d links in %d repositories are not needed any more", total, len(plan))
         for repository, name, project, count in plan:
+            self.log.info("%s: %d links", name, count)
             self._remove_links_of(repository, name, project)
             done += count
             self._ctx.progress(done, total)
@@ -209,11 +213,12 @@ class Run:
         self.totals.add_links(claimed)
 
     def _remove_data(self) -> None:
-        total, done = candidates.data().count(), 0
-        self.log.info("%d blobs are not linked any more", total)
+        total, manifests, done = candidates.data().count(), candidates.manifests_unlinked(), 0
+        self.log.info("%d blobs and %d manifests eligible for deletion", total - manifests, manifests)
         for batch in _batches(candidates.ids(candidates.data()), self._batch):
             with links.promptly(self._hold):
                 claimed = blobs.claim(batch)
+            self._say_eligible(claimed)
             self._take_data_away(claimed)
             done += len(batch)
             self._ctx.progress(done, total)
@@ -256,6 +261,13 @@ class Run:
         self._ctx.tell(**asdict(self.totals))
         self._ctx.checkpoint(asdict(self.totals))
 
+    def _say_eligible(self, found: Sequence[Blob]) -> None:
+        manifests = candidates.manifests_among([blob.digest for blob in found])
+        for blob in found:
+            self.log.info(
+                "%s eligible for deletion: %s", "manifest" if blob.digest in manifests else "blob", blob.digest
+            )
+
     def _say_what_went(self) -> None:
         for name, of_project in sorted(self.totals.projects.items()):
             self.log.info("%s: %d links, %s behind them", name, of_project["links"], quotas.human(of_project["bytes"]))
@@ -269,14 +281,7 @@ class DryRun(Run):
 
     def phases(self) -> None:
         if self.wishes.audit:
-            for orphan in leftovers.orphans(self.before):
-                self.log.info("only the store knows: %s", orphan)
-                self.totals.orphans += 1
-                self._ctx.checkpoint()
-            for missing in leftovers.missing():
-                self.log.warning("the store does not have: %s", missing)
-                self.totals.missing += 1
-                self._ctx.checkpoint()
+            self._audit()
         doomed, gone = Chosen("doomed"), Chosen("gone")
         self._choose(doomed)
         self._links(doomed, gone)
@@ -300,25 +305,24 @@ class DryRun(Run):
 
     def _links(self, doomed: Chosen, gone: Chosen) -> None:
         found = candidates.links_without(doomed, self.before).select_related("repository__project", "blob")
-        for page in candidates.in_pages(found):
+        for page in _batches(found.order_by("repository").iterator(chunk_size=BATCH), BATCH):
             going = [link for link in page if not self._is_busy(link.repository_id, link.repository.name)]
             self.totals.add_links(going)
             gone.add([link.pk for link in going])
             self._ctx.checkpoint()
 
     def _data(self, gone: Chosen) -> None:
-        for page in candidates.in_pages(candidates.data_without(gone)):
-            manifests = candidates.manifests_among([blob.digest for blob in page])
-            for blob in page:
-                kind = "manifest" if blob.digest in manifests else "blob"
-                self.log.info("%s eligible for deletion: %s", kind, blob.digest)
+        for page in _batches(candidates.data_without(gone).iterator(chunk_size=BATCH), BATCH):
+            self._say_eligible(page)
             self.totals.add_data(page)
             self._ctx.checkpoint()
 
     def _say_what_would_go(self) -> None:
         blobs_gone, manifests_gone = self.totals.purged_blobs, self.totals.purged_manifests
         self.log.info("%d blobs and %d manifests eligible for deletion", blobs_gone, manifests_gone)
-        self.log.info("The GC could free up %s space", quotas.human(self.totals.freed_space))
+        self.log.info(
+            "The GC could free up %s space, the size is a rough estimation.", quotas.human(self.totals.freed_space)
+        )
 
 
 class _Pace:

@@ -348,13 +348,15 @@ def _note_failure(record: Record, error: Exception) -> None:
     elif isinstance(error, AssertionError):
         found = re.match(r"\((\d+)", text)
         kind = found[1] if found else "assertion"
+        if kind == "503" and "is being removed" in text:
+            kind = "503 while it is being removed"
     else:
         kind = "connection"
     with record.lock:
         record.failures[kind] += 1
         # An upload whose registry died may be unknown or out of step afterwards.
         # A push that took longer than the grace may find its layers gone.
-        fair = ("503", "connection", "404", "416", "400 after the grace")
+        fair = ("503", "503 while it is being removed", "connection", "404", "416", "400 after the grace")
         if kind not in fair or (kind != "connection" and "<html" in text):
             record.problems.append(f"{kind}: {text[:300]}")
 

@@ -45,6 +45,14 @@ def test_an_announcement_refreshes_and_does_not_weaken(app: Repository) -> None:
     assert link.touched > timezone.now() - timedelta(minutes=1)
 
 
+def test_in_a_deleted_project_nothing_is_announced(app: Repository) -> None:
+    """Its links are removed by their names, also when others have made a project of that name by then."""
+    Project.objects.update(deleted=timezone.now())
+    with pytest.raises(errors.ProjectUnknown):
+        links.announce(repository=app, digest="sha256:" + "8" * 64)
+    assert not RepositoryBlob.objects.exists()
+
+
 @pytest.mark.parametrize("what", ["link", "data"])
 def test_an_announcement_waits_for_a_removal_and_then_says_so(
     app: Repository, monkeypatch: pytest.MonkeyPatch, what: str

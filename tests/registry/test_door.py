@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client, RequestFactory
 
-from core import errors, redis
+from core import clock, errors, redis
 from core.oci import RepositoryName
 from core.store import signing
 from projects import pulls
-from projects.models import Project
+from projects.models import Artifact, Project
 from rbac.models import Anonymous, User
 from rbac.roles import Role
 from registry import door
@@ -73,6 +74,25 @@ def test_scopes(parameters: list[str], expected: list[Any]) -> None:
 
 def token_for(actor: Any, *scopes: str) -> str:
     return _sign(actor, grant(actor, parse_scopes(scopes)), 300)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("actions", "is_touched"), [("pull", False), ("pull,push", True)])
+def test_who_may_push_and_asks_for_a_manifest_counts_on_it(
+    team: Project, alice: User, actions: str, is_touched: bool
+) -> None:
+    """He may be about to push an index of it; a pull writes nothing."""
+    place = factories.repository(team, f"asked{factories.number()}")
+    digest = factories.push(place, alice, None).digest
+    link = place.links.filter(kind="manifest", blob__digest=digest)
+    link.update(touched=clock.now() - timedelta(hours=3))
+    token = token_for(alice, f"repository:{place.name}:{actions}")
+    answer = Client().head(f"/v2/{place.name}/manifests/{digest}", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    assert (link.get().touched > clock.now() - timedelta(hours=1)) == is_touched
+    assert Artifact.objects.unneeded(clock.now() - timedelta(hours=2)).exists() is False
+    Artifact.objects.update(pushed=clock.now() - timedelta(hours=3))
+    assert Artifact.objects.unneeded(clock.now() - timedelta(hours=2)).exists() is not is_touched
 
 
 @pytest.mark.django_db

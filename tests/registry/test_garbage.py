@@ -415,7 +415,9 @@ def test_through_the_job_service_with_its_log(app: Repository, alice: User, monk
     assert done.status == "Success", log_of(task)
     assert done.extra_attrs["purged_manifests"] == 1
     assert "workers: 3" in log_of(task)
+    assert "2 blobs and 1 manifests eligible for deletion" in log_of(task)
     assert "2 blobs and 1 manifests are actually deleted" in log_of(task)
+    assert "team/app: 3 links" in log_of(task)
     assert Task.objects.get(id=task.id).total > 0
 
 

@@ -293,7 +293,7 @@ def test_nobody_finishes_what_a_sleeping_request_began(
 
 def test_who_slept_too_long_before_removing_does_not_begin(app: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = free_link(app)
-    monkeypatch.setattr(links, "REMOVAL_LEASE", timedelta(seconds=-1))
+    monkeypatch.setattr(links, "BEGIN_SECONDS", -1.0)
     with pytest.raises(errors.Unavailable, match="slept"):
         links.delete_blob(repository=app, digest=digest)
     assert factories.registry_has(app.name, digest)
