@@ -190,6 +190,9 @@ class Artifacts(ArtifactLists):
 class ProjectArtifacts(ArtifactLists):
     """All artifacts of a project."""
 
+    def _listed(self) -> QuerySet[Artifact]:
+        return Artifact.objects.listed_in_project(self.get_project(), self.tags())
+
     filter_fields = {
         **ArtifactLists.filter_fields,
         "repository_id": "repository_id",

@@ -10,7 +10,18 @@ from django.db import models
 from django.utils import timezone
 
 from projects.models.manifest import Manifest
+from projects.models.project import Project
 from projects.models.repository import Repository
+
+
+class LookedUp(models.Exists):
+    """EXISTS that is answered row by row, by an index.
+
+    PostgreSQL may read all that is asked about first, to look each row up in it then. That is right for all rows of a
+    project and wrong for the hundred of a page, which it does not foresee. An offset keeps it from that.
+    """
+
+    template = "EXISTS(%(subquery)s OFFSET 0)"
 
 
 class ArtifactQuerySet(models.QuerySet["Artifact"]):
@@ -38,6 +49,19 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
         rows = self.live() if repository is None else self.live().filter(repository=repository)
         # In this order: few are parts, so few are asked for their tags.
         return rows.filter(~accessory).filter(~part_of_an_index | tagged)
+
+    def listed_in_project(self, project: Project, tags: models.QuerySet[Any]) -> ArtifactQuerySet:
+        """The same of a whole project, quick for its pages and to be counted."""
+        reference = apps.get_model("projects", "Reference")
+        parts = reference.objects.live().filter(
+            kind=reference.Kind.CHILD,
+            repository=models.OuterRef("repository_id"),
+            digest=models.OuterRef("manifest_id"),
+        )
+        tagged = tags.filter(artifact=models.OuterRef("pk"))
+        accessories = Accessory.objects.filter(repository__project=project).values("artifact")
+        rows = self.live().filter(repository__project=project).exclude(pk__in=accessories)
+        return rows.filter(~LookedUp(parts) | LookedUp(tagged))
 
     def unneeded(self, since: datetime) -> ArtifactQuerySet:
         """Live ones that no tag, index, subject or accessory has needed since then, nor anybody pushed or asked for.
