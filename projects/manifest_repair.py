@@ -21,6 +21,9 @@ from projects.models import Repository
 log = structlog.get_logger(__name__)
 # The other attempt may still be writing.
 SETTLE_SECONDS = 1.0
+# When somebody else uploads or mounts a blob that the repository has, the registry writes its link again, and for a
+# moment the link is empty.
+_RELINK_PAUSES = (0.05, 0.2)
 _OTHER_ATTEMPTS = Statement(
     "text, uuid",
     """
@@ -62,12 +65,21 @@ def _mend(repository: Repository, manifest: oci.Manifest) -> None:
 
 
 def _put(repository: Repository, manifest: oci.Manifest) -> None:
-    client.put_manifest(
-        repository=repository.name,
-        digest=manifest.digest,
-        content=manifest.content,
-        media_type=manifest.media_type,
-    )
+    """What the manifest needs was found before; what the registry does not find at this moment it may in the next."""
+    for pause in (*_RELINK_PAUSES, None):
+        try:
+            client.put_manifest(
+                repository=repository.name,
+                digest=manifest.digest,
+                content=manifest.content,
+                media_type=manifest.media_type,
+            )
+        except errors.ManifestBlobUnknown:
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 def _is_whole(repository: Repository, manifest: oci.Manifest) -> bool:

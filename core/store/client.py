@@ -128,7 +128,9 @@ def _send(method: str, url: str, headers: Mapping[str, str], data: bytes | None)
 def _refusal(response: requests.Response) -> errors.Refusal:
     try:
         problems = response.json()["errors"]
-        code, message, detail = problems[0]["code"], problems[0]["message"], problems[0].get("detail")
+        # Of a link that is empty the registry complains twice: that it is no digest, and that the blob is unknown.
+        problem = next((each for each in problems if each["code"] == "MANIFEST_BLOB_UNKNOWN"), problems[0])
+        code, message, detail = problem["code"], problem["message"], problem.get("detail")
     except (ValueError, LookupError, TypeError):
         return errors.StoreUnavailable(f"The store answered {response.status_code}")
     if code == "MANIFEST_BLOB_UNKNOWN":

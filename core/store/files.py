@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 Kind = Literal["layer", "manifest"]
 _FOLDERS: dict[Kind, str] = {"layer": "_layers", "manifest": "_manifests/revisions"}
+_REWRITE_SECONDS = 0.1
 # Read at once; S3 answers them side by side.
 _TEXTS = 100
 
@@ -212,9 +214,14 @@ def linked_size(link: Link) -> int | None:
     """Size in bytes of what a repository may read by this link; None when the link or the data are not there.
 
     What the registry would say to a HEAD, for it reads the same two files (invariant I6: it has no cache). A link
-    that a crash truncated counts as none: uploading again heals it.
+    that a crash truncated counts as none: uploading again heals it. While the registry writes one again it is empty
+    for a moment, so that is looked at twice.
     """
-    size = data_size(link.digest) if read_link(link) == link.digest else None
+    text = read_link(link)
+    if text is not None and text != link.digest:
+        time.sleep(_REWRITE_SECONDS)
+        text = read_link(link)
+    size = data_size(link.digest) if text == link.digest else None
     if size is None:
         # A bucket or disk that is gone must not look like one without this file.
         check()

@@ -34,6 +34,7 @@ from projects.models import (
 from rbac.models import User
 from tests import factories
 from tests.e2e.client import OCI_INDEX, Image, descriptor, make_bundle, make_image, make_index
+from tests.old_registry import STORE
 
 pytestmark = pytest.mark.django_db
 State = RepositoryBlob.State
@@ -440,3 +441,34 @@ def rows_read(happen: Callable[[], Any]) -> dict[str, int]:
     before = so_far()
     happen()
     return {table: count - before[table] for table, count in so_far().items() if count != before[table]}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_link_that_the_registry_writes_again_at_this_moment_is_waited_for(
+    app: Repository, alice: User, is_known: bool
+) -> None:
+    """Somebody else uploads or mounts the same blob: registry 2.8 empties the link before it writes it."""
+    image = make_image(os.urandom(90))
+    for content in image.blobs.values():
+        digest = factories.upload(app, content)
+        links.announce(repository=app, digest=digest)
+        if is_known:
+            factories.links_present(app, digest, len(content))
+    path = STORE / "repositories" / app.name / "_layers" / "sha256" / digest.removeprefix("sha256:") / "link"
+    path.write_text("")
+    healing = threading.Timer(0.04, path.write_text, [digest])
+    healing.start()
+    artifacts.push(repository=app, manifest=factories.parsed(image), tag="v1", actor=alice)
+    healing.join()
+    assert Artifact.objects.live().filter(repository=app).exists()
+
+
+def test_a_link_that_stays_empty_is_not_waited_for_for_long(app: Repository, alice: User) -> None:
+    image = make_image(os.urandom(90))
+    for content in image.blobs.values():
+        digest = factories.upload(app, content)
+        factories.links_present(app, digest, len(content))
+    path = STORE / "repositories" / app.name / "_layers" / "sha256" / digest.removeprefix("sha256:") / "link"
+    path.write_text("")
+    with pytest.raises(errors.ManifestBlobUnknown):
+        artifacts.push(repository=app, manifest=factories.parsed(image), tag="v1", actor=alice)

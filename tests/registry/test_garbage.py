@@ -18,7 +18,7 @@ from jobservice import runner, service
 from jobservice.context import Stopped
 from jobservice.models import Execution, Task
 from jobservice.status import Trigger
-from projects import artifacts, copies, links, quotas, repositories, tags
+from projects import artifacts, copies, links, projects, quotas, repositories, tags
 from projects.models import Artifact, Blob, Manifest, Project, Repository, RepositoryBlob, Tag
 from rbac.models import User
 from registry.garbage import collection
@@ -153,6 +153,19 @@ def test_a_copy_stays_when_its_source_goes(app: Repository, alice: User) -> None
     copied = Artifact.objects.get(repository=target)
     assert client.get_manifest(repository="team/copy", digest=copied.digest) == bytes(copied.manifest.content)
     assert all(factories.registry_has("team/copy", digest) for digest in digests_of(copied) - {copied.digest})
+    assert_sound()
+
+
+def test_of_a_deleted_project_nothing_is_left(app: Repository, alice: User) -> None:
+    other = factories.repository(factories.project("other", alice), "app")
+    shared = os.urandom(90)
+    kept = factories.push(other, alice, "v1", make_image(shared))
+    factories.push(app, alice, "v1", make_image(shared, os.urandom(90)))
+    repositories.delete(repository=app, actor=alice)
+    projects.delete(project=app.project, actor=alice)
+    collect()
+    assert stored() == digests_of(kept)
+    assert not RepositoryBlob.objects.filter(repository=app).exists()
     assert_sound()
 
 
