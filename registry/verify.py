@@ -107,14 +107,18 @@ def _links_found(found: dict[Link, str], repair: bool) -> Iterator[Finding]:
     for link, text in found.items():
         if _is_under_way(link.digest) or _is_needed(link):
             continue
-        if text != link.digest or not _has_data(link):
+        is_damaged, is_known = text != link.digest or not _has_data(link), _row_of(link).exists()
+        # Garbage collection may have taken it since the listing.
+        if (is_known and not is_damaged) or files.read_link(link) is None:
+            continue
+        if is_damaged:
             # The rest of a push that died, or of what an old registry deleted: nothing refers to it.
             yield Finding(
                 "leftover-damaged",
                 f"{link.kind} {link.repository}@{link.digest}",
                 repair and _remove_leftover(link),
             )
-        elif not _row_of(link).exists():
+        else:
             yield Finding("link-unknown", f"{link.kind} {link.repository}@{link.digest}", repair and _adopt(link))
 
 
@@ -153,6 +157,9 @@ def _unknown(stored: dict[str, int], repair: bool) -> Iterator[Finding]:
     """Data that no row knows would never be collected."""
     known = set(Blob.objects.filter(digest__in=stored).values_list("digest", flat=True))
     for digest in stored.keys() - known:
+        # Garbage collection may have taken them since the listing.
+        if files.data_size(digest) is None:
+            continue
         if repair:
             Blob.objects.get_or_create(digest=digest, defaults={"size": stored[digest], "state": Blob.State.PRESENT})
         yield Finding("data-unknown", f"{digest} ({stored[digest]} bytes)", repair)

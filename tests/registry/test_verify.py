@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from core.store import client, files
 from core.store.files import Link
-from projects import artifacts, links, projects, repositories
-from projects.models import Artifact, Blob, Project, Quota, Reference, Tag
+from projects import artifacts, blobs, links, projects, repositories
+from projects.models import Artifact, Blob, Project, Quota, Reference, RepositoryBlob, Tag
 from rbac.models import User
 from registry.verify import verify
 from tests import factories
@@ -192,3 +192,31 @@ def test_a_link_that_was_healed_meanwhile_is_not_cleared_away(
     assert factories.registry_has("team/app", digest)
     assert links.sizes(repository=artifact.repository, digests=[digest]) == {digest: 100}
     assert kinds() == []
+
+
+def test_what_is_collected_while_verify_looks_is_no_disagreement(
+    artifact: Artifact, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = factories.push(artifact.repository, alice, "gone")
+    doomed = set(gone.references.values_list("digest", flat=True))
+    links_of, digests_in = files.links_of, files.digests_in
+
+    def listed_links(repository: str) -> list[tuple[Link, str]]:
+        found = list(links_of(repository))
+        artifacts.delete(artifact=gone, actor=alice)
+        artifacts.purge(artifacts=[gone.pk])
+        links.remove(links.claim(list(RepositoryBlob.objects.values_list("pk", flat=True))))
+        return found
+
+    def listed_data(shard: str) -> list[tuple[str, int]]:
+        found = list(digests_in(shard))
+        if doomed & {digest for digest, _ in found}:
+            blobs.remove(blobs.claim(list(Blob.objects.values_list("pk", flat=True))))
+        return found
+
+    monkeypatch.setattr(files, "links_of", listed_links)
+    monkeypatch.setattr(files, "digests_in", listed_data)
+    assert kinds(repair=True) == []
+    monkeypatch.undo()
+    assert kinds(deep=True) == []
+    assert not Blob.objects.filter(digest__in=doomed).exists()
