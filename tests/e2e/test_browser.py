@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.e2e.client import Client, make_image
 from tests.e2e.platform import PASSWORD, Platform
@@ -30,6 +30,13 @@ def sign_in(page: Page) -> None:
     page.get_by_label("User name").fill("alice")
     page.get_by_label("Password").fill(PASSWORD)
     page.locator("main").get_by_role("button", name="Sign in").click()
+
+
+def opened(page: Page, group: str, operation: str) -> Locator:
+    page.locator(f"#operations-tag-{group}").click()
+    found = page.locator(f"#operations-{group}-{operation}")
+    found.locator(".opblock-summary").click()
+    return found
 
 
 def test_alice_makes_a_project_and_copies_the_command_that_pulls(
@@ -76,8 +83,7 @@ def test_alice_tries_an_operation_in_the_explorer_which_loads_nothing_from_elsew
     sign_in(page)
     page.get_by_role("link", name="API", exact=True).click()
     expect(page.get_by_text("What you try here is done for real, as alice.")).to_be_visible()
-    page.get_by_text("Create a project").click()
-    operation = page.locator("#operations-projects-projectsCreate")
+    operation = opened(page, "projects", "projectsCreate")
     operation.get_by_role("button", name="Try it out").click()
     operation.locator("textarea").fill('{"project_name": "explored"}')
     operation.get_by_role("button", name="Execute").click()
@@ -90,8 +96,7 @@ def test_alice_tries_an_operation_in_the_explorer_which_loads_nothing_from_elsew
 def test_nobodys_try_is_answered_in_the_explorer_and_not_by_a_browsers_own_question(page: Page) -> None:
     page.goto("/devcenter-api-2.0")
     expect(page.get_by_text("Sign in to try what needs an account.")).to_be_visible()
-    page.get_by_text("Count projects and repositories").click()
-    operation = page.locator("#operations-statistics-statisticsRetrieve")
+    operation = opened(page, "statistics", "statisticsRetrieve")
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_role("button", name="Execute").click()
     expect(operation.locator(".live-responses-table")).to_contain_text("UNAUTHORIZED")

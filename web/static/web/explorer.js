@@ -8,6 +8,9 @@
     domNode: place,
     presets: [SwaggerUIBundle.presets.apis],
     deepLinking: true,
+    // Two screens of groups instead of fifteen of operations.
+    docExpansion: "none",
+    filter: true,
     // It would ask a foreign server whether the document is valid.
     validatorUrl: null,
     // A session's changes send back the token that its last answer gave.
