@@ -44,6 +44,14 @@ class JobStopped(JobEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunningJobsStopped(JobEvent):
+    """Everything that ran; `job` is `all`."""
+
+    topic = "STOP_RUNNING_JOBS"
+    operation = "stop"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScheduleSet(JobEvent):
     topic = "UPDATE_SCHEDULE"
     operation = "update"

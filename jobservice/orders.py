@@ -8,10 +8,10 @@ from django.db import transaction
 
 from core.events import emit
 from jobservice import schedules, service
-from jobservice.events import JobStarted, JobStopped, ScheduleRemoved, ScheduleSet
+from jobservice.events import JobStarted, JobStopped, RunningJobsStopped, ScheduleRemoved, ScheduleSet
 from jobservice.job import Job
-from jobservice.models import Execution, Schedule
-from jobservice.status import Trigger
+from jobservice.models import Execution, Schedule, Task
+from jobservice.status import UNFINISHED, Trigger
 
 
 def start(job: type[Job], *, params: dict[str, Any], actor: str) -> Execution:
@@ -24,9 +24,27 @@ def start(job: type[Job], *, params: dict[str, Any], actor: str) -> Execution:
 
 def stop(execution: Execution, *, actor: str) -> None:
     """End an execution; nothing to do when it has ended."""
+    if execution.status not in UNFINISHED:
+        return
     with transaction.atomic():
         service.stop(execution)
         emit(JobStopped(actor=actor, job=execution.vendor_type, execution=execution.id))
+
+
+def stop_task(task: Task, *, actor: str) -> None:
+    """The same for one task of it."""
+    if task.is_final:
+        return
+    with transaction.atomic():
+        service.stop_task(task)
+        emit(JobStopped(actor=actor, job=task.vendor_type, execution=task.execution_id))
+
+
+def stop_running(*, actor: str) -> None:
+    """End everything that runs, of whatever kind."""
+    with transaction.atomic():
+        service.stop_running()
+        emit(RunningJobsStopped(actor=actor, job="all"))
 
 
 def schedule(job: type[Job], *, kind: Schedule.Kind, cron: str, params: dict[str, Any], actor: str) -> Schedule:

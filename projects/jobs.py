@@ -20,6 +20,7 @@ class PurgeAuditLog(Job):
         audit_purge.purge(
             ctx,
             older_than=timedelta(hours=params["audit_retention_hour"]),
-            event_types=params["include_event_types"],
+            # As Harbor's clients write it, and read it again in `job_parameters`.
+            event_types=[part for part in params["include_event_types"].split(",") if part],
             dry_run=params["dry_run"],
         )

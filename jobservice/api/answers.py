@@ -73,3 +73,44 @@ class JobQueue(TypedDict, total=False):
     count: int
     latency: int
     paused: Required[bool]
+
+
+class Metrics(TypedDict, total=False):
+    """How many tasks stand how; Harbor's words."""
+
+    task_count: int
+    success_task_count: int
+    error_task_count: int
+    pending_task_count: int
+    running_task_count: int
+    stopped_task_count: int
+
+
+class Execution(TypedDict, total=False):
+    """One run of a policy."""
+
+    id: Required[int]
+    vendor_type: Required[str]
+    vendor_id: int
+    status: Required[str]
+    status_message: str
+    metrics: Metrics
+    trigger: Required[str]
+    extra_attrs: object
+    start_time: Required[datetime]
+    end_time: datetime
+
+
+class Task(TypedDict, total=False):
+    """What one worker does of an execution."""
+
+    id: Required[int]
+    execution_id: Required[int]
+    status: Required[str]
+    status_message: str
+    run_count: int
+    extra_attrs: object
+    creation_time: Required[datetime]
+    update_time: Required[datetime]
+    start_time: Required[datetime]
+    end_time: datetime

@@ -5,8 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, cast
 
-from django.db import transaction
-from django.http import HttpResponse
+from django.http import StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,11 +14,9 @@ from core.api import json
 from core.api.forms import Choice, Form
 from core.api.operations import operation
 from core.api.resource import Resource
-from core.events import emit
-from jobservice import queues, schedules, service, workers
+from jobservice import orders, queues, schedules, workers
 from jobservice.api import answers
 from jobservice.api.runs import TEXT, log_of
-from jobservice.events import JobStopped
 from jobservice.models import Schedule, Task
 
 ALL = "all"
@@ -110,18 +107,16 @@ class Jobs(Monitor):
     @operation("Stop a running job, or all of them")
     def stop(self, request: Request, job_id: str) -> Response:
         if job_id == ALL:
-            service.stop_running()
+            orders.stop_running(actor=self.actor)
             return self.done()
         task = Task.objects.filter(job_id=_number(job_id)).first()
         # As in Harbor, one that is not there has nothing to be stopped.
         if task is not None:
-            with transaction.atomic():
-                service.stop_task(task)
-                emit(JobStopped(actor=self.actor, job=task.vendor_type, execution=task.execution_id))
+            orders.stop_task(task, actor=self.actor)
         return self.done()
 
     @operation("Read a job's log", gives=str, media_types=(TEXT,))
-    def log(self, request: Request, job_id: str) -> HttpResponse:
+    def log(self, request: Request, job_id: str) -> StreamingHttpResponse:
         task = Task.objects.filter(job_id=_number(job_id)).first()
         if task is None:
             raise errors.NotFound(f"job {job_id} not found")

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from django.db import connection, transaction
-from rest_framework.test import APIClient
 
 from core import configuration
 from projects import immutable_rules, labels
@@ -19,6 +18,7 @@ from projects.models import Project, Quota
 from rbac.models import Robot, User
 from rbac.roles import Role
 from tests import rows
+from tests.rest import Client
 
 Ids = dict[str, object]
 
@@ -120,7 +120,7 @@ def undone() -> Iterator[None]:
 
 def ask(who: User | Robot | None, method: str, path: str, body: Any = None) -> Any:
     """One request, signed in: how somebody signs in is not asked here."""
-    client = APIClient(raise_request_exception=False)
+    client = Client(raise_request_exception=False)
     if who is not None:
         client.force_authenticate(cast(User, who))
     return getattr(client, method.lower())(f"{API}{path}", body, format="json")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from core import clock
-from jobservice import runner
-from jobservice.models import Execution
+from jobservice import claims, orders, runner
+from jobservice.models import Execution, Task
+from projects import audit_purge
+from projects.jobs import PurgeAuditLog
 from projects.models import AuditLog
 from projects.models.audit_log import MONTHS
 from tests.jobservice.jobs import log_of, tasks_of
@@ -17,6 +20,8 @@ from tests.rows import Story, make_story
 
 pytestmark = pytest.mark.django_db
 URL = "/system/purgeaudit"
+# With what an order itself writes.
+ALL = "create_artifact,delete_tag,create_project,create_job"
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def test_rows_that_are_older_go(story: Story) -> None:
     for hours in (1, 23, 25, 100):
         write(now - timedelta(hours=hours))
     kept = AuditLog.objects.filter(op_time__gt=now - timedelta(hours=24)).count()
-    execution, log = purge(story, audit_retention_hour=24)
+    execution, log = purge(story, audit_retention_hour=24, include_event_types=ALL)
     assert (execution.status, execution.extra_attrs["purged"]) == ("Success", 2), log
     assert "Purge audit job start" in log
     assert "Purged 2 rows of audit logs" in log
@@ -55,14 +60,72 @@ def test_rows_that_are_older_go(story: Story) -> None:
     assert AuditLog.objects.count() == kept + 1
 
 
-def test_whole_months_are_dropped_and_what_is_kept_of_a_month_stays(story: Story) -> None:
-    MONTHS.make_partitions(date(2020, 1, 5))
-    for day in (date(2020, 1, 5), date(2020, 2, 5)):
-        write(datetime(day.year, day.month, day.day, tzinfo=UTC))
-    execution, log = purge(story, audit_retention_hour=24)
-    assert "dropped the month 2020-01-01 with 1 rows" in log
-    assert execution.extra_attrs["purged"] == 2
+def old_months(*kinds: str) -> None:
+    """January of 2020 in a partition of its own, with a row of each kind, and one of February elsewhere."""
+    MONTHS.make_partitions(date(2019, 12, 5))
+    for kind in kinds:
+        write(datetime(2020, 1, 5, tzinfo=UTC), *kind.split("_"))
+    write(datetime(2020, 2, 5, tzinfo=UTC))
+
+
+def test_a_month_of_which_nothing_is_kept_is_dropped_whole(story: Story) -> None:
+    old_months("create_artifact", "delete_tag")
+    execution, log = purge(story, audit_retention_hour=24, include_event_types="create_artifact,delete_tag")
+    assert "dropped the month 2020-01-01 with 2 rows" in log
+    assert (execution.extra_attrs["purged"], AuditLog.objects.count()) == (3, 1)
     assert date(2020, 1, 1) not in MONTHS.months()
+
+
+def test_a_month_of_which_something_is_kept_stays(story: Story) -> None:
+    old_months("create_artifact", "delete_tag")
+    execution, log = purge(story, audit_retention_hour=24, include_event_types="create_artifact")
+    assert "dropped the month 2020-01-01" not in log
+    assert execution.extra_attrs["purged"] == 2
+    assert AuditLog.objects.filter(op_time__year=2020).get().resource_type == "tag"
+
+
+def test_batches_go_on_where_the_last_one_ended(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_purge, "BATCH", 2)
+    at = clock.now() - timedelta(days=9)
+    for number in range(7):
+        # Several of one moment, and some that stay between them.
+        write(at + timedelta(minutes=number // 3))
+        write(at + timedelta(minutes=number), "create", "project")
+    execution, _ = purge(story, audit_retention_hour=24, include_event_types="create_artifact")
+    assert execution.extra_attrs["purged"] == 7
+    assert set(AuditLog.objects.filter(op_time__lt=at + timedelta(days=1)).values_list("resource_type", flat=True)) == {
+        "project"
+    }
+
+
+def test_what_attempts_before_dropped_is_counted(story: Story) -> None:
+    write(clock.now() - timedelta(days=9))
+    params = {"audit_retention_hour": 24, "include_event_types": ALL, "dry_run": False}
+    execution = orders.start(PurgeAuditLog, params=params, actor="root")
+    Task.objects.update(state={"purged": 41})
+    (task,) = tasks_of(execution)
+    runner.run(task.id, worker="test/1")
+    assert Execution.objects.get(id=execution.id).extra_attrs["purged"] == 42
+    assert "Purged 42 rows of audit logs" in log_of(task)
+
+
+def test_what_is_stopped_says_how_far_it_came(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_purge, "BATCH", 1)
+    for days in (8, 9):
+        write(clock.now() - timedelta(days=days))
+    params = {"audit_retention_hour": 24, "include_event_types": "create_artifact", "dry_run": False}
+    execution = orders.start(PurgeAuditLog, params=params, actor="root")
+    (task,) = tasks_of(execution)
+    real = claims.hold
+
+    def asked_after_the_first_row(task: Task, **news: object) -> bool | None:
+        return bool(real(task, **news)) or AuditLog.objects.filter(resource="r").count() == 1
+
+    monkeypatch.setattr(claims, "hold", asked_after_the_first_row)
+    runner.run(task.id, worker="test/1")
+    execution = Execution.objects.get(id=execution.id)
+    assert (execution.status, execution.extra_attrs["purged"]) == ("Stopped", 1)
+    assert AuditLog.objects.filter(resource="r").count() == 1
 
 
 def test_only_the_kinds_that_were_meant_go(story: Story) -> None:
@@ -73,13 +136,31 @@ def test_only_the_kinds_that_were_meant_go(story: Story) -> None:
     assert list(AuditLog.objects.filter(op_time__lte=old).values_list("resource_type", flat=True)) == ["project"]
 
 
-def test_a_dry_run_and_zero_hours_keep_everything(story: Story) -> None:
+def test_the_parameters_are_told_as_harbors_clients_gave_them(story: Story) -> None:
+    """The example of Harbor's own description; pulls have no row here."""
+    given = "create_artifact,delete_artifact,pull_artifact"
+    execution, _ = purge(story, audit_retention_hour=168, include_event_types=given, dry_run=True)
+    told = json.loads(Api(story.admin).get(f"{URL}/{execution.id}").json()["job_parameters"])
+    assert told == {
+        "audit_retention_hour": 168, "include_event_types": given, "dry_run": True, "purged": 0, "would_purge": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"audit_retention_hour": 1, "include_event_types": ALL, "dry_run": True}, "1 rows of audit logs would be"),
+        ({"audit_retention_hour": 0, "include_event_types": ALL}, "audit_retention_hour is 0: everything is kept"),
+        ({"audit_retention_hour": 1}, "names no type of event: everything is kept"),
+        ({"audit_retention_hour": 1, "include_event_types": " , "}, "names no type of event: everything is kept"),
+    ],
+)
+def test_what_drops_nothing_says_why(story: Story, parameters: dict[str, object], words: str) -> None:
     write(clock.now() - timedelta(days=9))
-    before = AuditLog.objects.count()
-    _, log = purge(story, audit_retention_hour=1, dry_run=True)
-    assert "1 rows of audit logs would be purged" in log
-    purge(story, audit_retention_hour=0)
-    assert AuditLog.objects.count() == before + 2
+    execution, log = purge(story, **parameters)
+    assert (execution.status, words in log) == ("Success", True), log
+    # With the order's own.
+    assert AuditLog.objects.count() == 2
 
 
 @pytest.mark.parametrize(
