@@ -166,13 +166,23 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A bell is taken out of Redis when a process is free for it: behind a long task it would wait beside idle workers.
+CELERY_WORKER_DISABLE_PREFETCH = True
+# Connections to the database are kept; jobservice/workers.py looks whether they live.
+CELERY_DB_REUSE_MAX = 1_000_000
 CELERY_TASK_TIME_LIMIT = 3600
 CELERY_TASK_DEFAULT_QUEUE = "upkeep"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_BEAT_SCHEDULER = "jobservice.beat.Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 DJANGO_CELERY_BEAT_TZ_AWARE = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 2 * 3600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 2 * 3600,
+    # A Redis that hangs, or whose machine is gone without a word, is noticed.
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+}
 
 # --- the stock registry behind us -----------------------------------------------------------------
 REGISTRY_URL = env("WHARF_REGISTRY_URL", default="http://localhost:5000")

@@ -10,11 +10,11 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from queue import Full, Queue
 
 import structlog
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
 from core.celery import app
 from jobservice import job
@@ -34,6 +34,8 @@ class Bell:
     task: str
     arguments: tuple[int, ...]
     queue: str
+    after: float = 0.0
+    """To be heard so many seconds later."""
 
 
 def ring_on_commit(tasks: Iterable[Task]) -> None:
@@ -43,10 +45,10 @@ def ring_on_commit(tasks: Iterable[Task]) -> None:
     transaction.on_commit(functools.partial(ring, chosen), robust=True)
 
 
-def ring(tasks: Iterable[tuple[int, str]]) -> None:
-    """Ring for tasks, given as id and queue, soon. A Redis that is away is no error."""
+def ring(tasks: Iterable[tuple[int, str]], *, after: timedelta = timedelta()) -> None:
+    """Ring for tasks, given as id and queue, soon or after a while. A Redis that is away is no error."""
     for id, queue in tasks:
-        send(Bell(RUN_TASK, (id,), queue))
+        send(Bell(RUN_TASK, (id,), queue, after.total_seconds()))
 
 
 def send(bell: Bell) -> None:
@@ -63,6 +65,15 @@ def send(bell: Bell) -> None:
         log.warning("bells_wait", number=MOST_WAITING)
 
 
+def send_now(bell: Bell) -> None:
+    """Ring in this thread, and wait for Redis: for who has no time left."""
+    try:
+        app.send_task(bell.task, args=bell.arguments, queue=bell.queue, countdown=bell.after or None, retry=False)
+    except Exception as error:
+        # Whatever it is: a thread that ended would ring for nobody any more.
+        log.warning("bell_not_heard", error=f"{type(error).__name__}: {error}")
+
+
 class _Ringer(threading.Thread):
     """Threads do not survive a fork; each process has its own."""
 
@@ -73,11 +84,7 @@ class _Ringer(threading.Thread):
 
     def run(self) -> None:
         while True:
-            bell = self.waiting.get()
-            try:
-                app.send_task(bell.task, args=bell.arguments, queue=bell.queue, retry=False)
-            except (OperationalError, OSError) as error:
-                log.warning("bell_not_heard", error=str(error))
+            send_now(self.waiting.get())
 
 
 _ringer: _Ringer | None = None

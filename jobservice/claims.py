@@ -10,12 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, Q
 from django.db.models.functions import Now
 
-from core import clock, locks
-from jobservice import service
-from jobservice.job import JOBS
+from core import locks
+from jobservice import service, turns
 from jobservice.models import PausedQueue, Task
 from jobservice.status import Status
 
@@ -29,26 +28,24 @@ def claim(id: int, *, worker: str) -> Task | None:
     None as well while its queue is paused, while an earlier one of its series is unfinished, and while as many of its
     type run as may; then somebody rings for it later.
     """
-    task = Task.objects.filter(id=id).first()
-    if task is None or task.status != Status.PENDING:
+    task = Task.objects.pending().filter(id=id).first()
+    if task is None:
         return None
-    most = JOBS[task.vendor_type].most_at_once if task.vendor_type in JOBS else None
+    most = turns.most_of(task.vendor_type)
     with transaction.atomic():
         # What is counted below must not change before our commit.
         if task.series:
             locks.wait_in_transaction(f"series:{task.series}")
+            if _is_somebodys_turn(task):
+                return None
         if most is not None:
             locks.wait_in_transaction(f"job:{task.vendor_type}")
             if Task.objects.running().filter(vendor_type=task.vendor_type).count() >= most:
                 return None
-        if task.series and _is_somebodys_turn(task):
-            return None
         paused = PausedQueue.objects.filter(job_type=task.vendor_type)
-        if paused.exists():
-            return None
         taken = (
             Task.objects.pending()
-            .filter(id=id, due__lte=Now())
+            .filter(~Exists(paused), pk=task.pk, due__lte=Now())
             .update(
                 status=Status.RUNNING,
                 run_count=F("run_count") + 1,
@@ -58,7 +55,7 @@ def claim(id: int, *, worker: str) -> Task | None:
                 update_time=Now(),
             )
         )
-    return Task.objects.get(id=id) if taken else None
+    return Task.objects.get(pk=task.pk) if taken else None
 
 
 def _is_somebodys_turn(task: Task) -> bool:
@@ -73,7 +70,7 @@ def hold(task: Task, **news: Any) -> bool | None:
     Whether somebody asked the task to stop; None when it is not ours any more.
     """
     with transaction.atomic():
-        held = Task.objects.held(id=task.id, attempt=task.run_count)
+        held = Task.objects.held(task)
         if not held.update(lease=Now() + LEASE, update_time=Now(), **news):
             return None
         return held.values_list("is_stop_asked", flat=True).get()
@@ -82,7 +79,7 @@ def hold(task: Task, **news: Any) -> bool | None:
 def finish(task: Task, *, status: Status, message: str = "", told: dict[str, Any] | None = None, **news: Any) -> bool:
     """End the task, with last news (columns) for its row and facts for its execution; False when it is not ours."""
     with transaction.atomic():
-        ended = Task.objects.held(id=task.id, attempt=task.run_count).update(
+        ended = Task.objects.held(task).update(
             status=status, status_message=message, lease=None, end_time=Now(), update_time=Now(), **news
         )
         if ended:
@@ -91,9 +88,11 @@ def finish(task: Task, *, status: Status, message: str = "", told: dict[str, Any
 
 
 def give_back(task: Task, *, after: timedelta, message: str, **news: Any) -> bool:
-    """Let it be tried again after a while; False when it is not ours any more."""
+    """Let it be tried again after a while; False when it is not ours any more, or somebody asked it to stop."""
     return bool(
-        Task.objects.held(id=task.id, attempt=task.run_count).update(
+        Task.objects.held(task)
+        .filter(is_stop_asked=False)
+        .update(
             status=Status.PENDING,
             status_message=message,
             lease=None,
@@ -103,19 +102,3 @@ def give_back(task: Task, *, after: timedelta, message: str, **news: Any) -> boo
             **news,
         )
     )
-
-
-def next_of_series(task: Task) -> int | None:
-    """The task whose turn it is after this one ended; None when there is none, or it is not due yet."""
-    if not task.series:
-        return None
-    head = Task.objects.unfinished().filter(series=task.series).order_by("id").first()
-    return head.id if head and head.status == Status.PENDING and head.due <= clock.now() else None
-
-
-def next_of_type(task: Task) -> tuple[int, str] | None:
-    """One that may have had to wait because as many of its type ran as may: its id and queue."""
-    if task.vendor_type not in JOBS or JOBS[task.vendor_type].most_at_once is None:
-        return None
-    waiting = Task.objects.pending().filter(vendor_type=task.vendor_type, due__lte=Now()).order_by("id")
-    return waiting.values_list("id", "queue").first()

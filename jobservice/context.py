@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import signal
 import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import Error, connection, transaction
+import structlog
+from django.db import connection, transaction
 
 from core import clock
-from jobservice import claims
+from jobservice import claims, workers
 from jobservice.models import Task, TaskLog
+from jobservice.status import Status
+
+log = structlog.get_logger(__name__)
 
 # How old what people see may be.
 NEWS_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
+# How long work whose time is over may take to notice; then its process is ended.
+GRACE_SECONDS = 300.0
 # Of one attempt. Beyond it only warnings are kept, and as much of those.
 LOG_MOST_BYTES = 5_000_000
 
 
 class Stopped(Exception):  # noqa: N818
     """Somebody asked the task to stop, or it is another worker's by now."""
+
+
+class WorkerEnds(Exception):  # noqa: N818
+    """The worker was told to end: another one goes on from the last state."""
 
 
 class TookTooLong(Exception):  # noqa: N818
@@ -44,13 +57,17 @@ class Context:
         self.log = logging.Logger(f"task {task.id}")
         self.log.addHandler(_Lines(self._add_line))
         self._ends = time.monotonic() + longest_seconds
-        self._lock = threading.RLock()
+        # Of what is to be written. Not held while it is: whoever logs a line does not wait for the database.
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._news: dict[str, Any] = {}
         self._lines: list[str] = []
         self._room = LOG_MOST_BYTES
-        self._written = time.monotonic()
+        # The first step asks at once.
+        self._written = -NEWS_SECONDS
         self._is_stop_asked = task.is_stop_asked
-        self._is_ours = True
+        self.is_ours = True
+        """Whether this attempt is still the one that runs the task, as far as it has heard."""
         self._end = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"heart of task {task.id}", daemon=True)
 
@@ -63,16 +80,22 @@ class Context:
         self._heart.join()
 
     def checkpoint(self, state: dict[str, Any] | None = None) -> None:
-        """Ask whether to go on: raises Stopped when not. `state` is what the next attempt finds if this one dies."""
+        """Ask whether to go on: raises Stopped, WorkerEnds or TookTooLong when not, which the job lets pass.
+
+        `state` (JSON) is what the next attempt finds if this one dies. RuntimeError in a transaction: it would lock the
+        task's row until it ends, and could take back what was said.
+        """
         if state is not None:
-            self.state = dict(state)
+            self.state = _storable(state)
             with self._lock:
                 self._news["state"] = self.state
             self.write()
         elif time.monotonic() - self._written > NEWS_SECONDS:
             self.write()
-        if not self._is_ours or self._is_stop_asked:
+        if not self.is_ours or self._is_stop_asked:
             raise Stopped
+        if workers.is_ending():
+            raise WorkerEnds
         if time.monotonic() > self._ends:
             raise TookTooLong("it ran longer than this kind of job may")
 
@@ -82,32 +105,46 @@ class Context:
             self._news.update(done=done, total=total)
 
     def tell(self, **facts: Any) -> None:
-        """Facts for the execution's and the task's `extra_attrs` ("check in" in Harbor), such as freed_space=…"""
+        """Facts (JSON) for the execution's and the task's `extra_attrs` ("check in" in Harbor): freed_space=…"""
+        clean = _storable(facts)
         with self._lock:
-            self.told.update(facts)
+            self.told.update(clean)
             self._news["extra_attrs"] = {**self.task.extra_attrs, **self.told}
 
     def write(self) -> None:
         """Write down what is new, and hear whether somebody asked to stop."""
-        with self._lock:
-            with transaction.atomic():
-                self._write_lines()
-                answer = claims.hold(self.task, **self._news)
+        with self._writing:
+            news, lines = self._unwritten()
+            with transaction.atomic(durable=True):
+                self._write_lines(lines)
+                answer = claims.hold(self.task, **news)
             # Not before it is true: what could not be written is tried again.
-            self._news, self._lines, self._written = {}, [], time.monotonic()
-        self._is_ours = answer is not None
+            self._forget(news, lines)
+        self._written = time.monotonic()
+        self.is_ours = answer is not None
         self._is_stop_asked = bool(answer)
 
     def rest(self) -> dict[str, Any]:
         """The columns that are not yet written, for who ends the attempt; its last lines are written."""
-        with self._lock:
-            self._write_lines()
-            self._lines = []
-            return self._news
+        with self._writing:
+            news, lines = self._unwritten()
+            self._write_lines(lines)
+            self._forget({}, lines)
+        return news
 
-    def _write_lines(self) -> None:
-        if self._lines:
-            TaskLog.objects.create(task_id=self.task_id, text="".join(self._lines))
+    def _unwritten(self) -> tuple[dict[str, Any], list[str]]:
+        with self._lock:
+            return dict(self._news), list(self._lines)
+
+    def _forget(self, news: dict[str, Any], lines: list[str]) -> None:
+        """These are written; what came meanwhile is not."""
+        with self._lock:
+            self._news = {name: value for name, value in self._news.items() if news.get(name) is not value}
+            del self._lines[: len(lines)]
+
+    def _write_lines(self, lines: list[str]) -> None:
+        if lines:
+            TaskLog.objects.create(task_id=self.task_id, text="".join(lines))
 
     def _add_line(self, level: int, text: str) -> None:
         line = f"{_moment(clock.now())} [{logging.getLevelName(level)}] {text}\n"
@@ -122,13 +159,25 @@ class Context:
     def _beat(self) -> None:
         """In a thread: work that asks nothing for long keeps its lease all the same, until its time is over."""
         try:
-            while not self._end.wait(HEARTBEAT_SECONDS) and time.monotonic() < self._ends:
+            while not self._end.wait(HEARTBEAT_SECONDS):
                 try:
+                    if time.monotonic() > self._ends + GRACE_SECONDS:
+                        self._end_process()
                     self.write()
-                except Error:
+                except Exception as error:
+                    # Whatever it is: without a heart, two would do the work.
+                    log.warning("heartbeat_not_written", task=self.task_id, error=f"{type(error).__name__}: {error}")
                     connection.close()
         finally:
             connection.close()
+
+    def _end_process(self) -> None:
+        """Work that hangs would keep its process for ever; with another, the worker goes on."""
+        log.error("process_ended", task=self.task_id, vendor_type=self.task.vendor_type)
+        try:
+            claims.finish(self.task, status=Status.ERROR, message="it ran longer than this kind of job may, and hung")
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Lines(logging.Handler):
@@ -139,7 +188,19 @@ class _Lines(logging.Handler):
         self._add = add
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._add(record.levelno, self.format(record).replace("\0", "�"))
+        self._add(record.levelno, storable_text(self.format(record)))
+
+
+def storable_text(text: str) -> str:
+    """Text without what PostgreSQL cannot keep: NUL, and what names of files have in place of bytes."""
+    return text.encode(errors="replace").decode().replace("\0", "�")
+
+
+def _storable(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same for JSON, a copy. TypeError for what is none, where it is said and not where it is written."""
+    written = storable_text(json.dumps(facts, ensure_ascii=False, allow_nan=False)).replace("\\u0000", "�")
+    clean: dict[str, Any] = json.loads(written)
+    return clean
 
 
 def _moment(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from django.db.models.functions import Now
 
 from core import clock
 from core.events import emit
-from jobservice import service
+from jobservice import bell, service, turns
 from jobservice.events import QueueEmptied, QueuePaused, QueueResumed
 from jobservice.models import PausedQueue, Task
 from jobservice.schedules import SCHEDULER
@@ -70,11 +71,16 @@ def pause(job_type: str, *, actor: str) -> None:
 
 
 def resume(job_type: str, *, actor: str) -> None:
-    """Let its tasks begin again; within a minute they do."""
+    """Let its tasks begin again."""
     with transaction.atomic():
         gone, _ = PausedQueue.objects.filter(job_type=job_type).delete()
         if gone:
             emit(QueueResumed(actor=actor, job=job_type))
+            transaction.on_commit(functools.partial(_ring_for, job_type), robust=True)
+
+
+def _ring_for(job_type: str) -> None:
+    bell.ring(turns.of_type(job_type))
 
 
 def empty(job_type: str, *, actor: str) -> None:

@@ -6,26 +6,26 @@ from datetime import timedelta
 
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=10)
-# A worker that was restarted or killed is not the work's fault; work that kills its workers ends here.
-LOST_WORKERS = 10
+# A worker that was killed is not the work's fault; work that kills its workers ends here.
+MOST_DEATHS = 10
 
 
-def next_try(*, attempt: int, attempts: int, error: BaseException) -> timedelta | None:
-    """How long to wait before the next try after this one failed; None: never.
+def next_try(*, failures: int, attempts: int, error: BaseException) -> timedelta | None:
+    """How long to wait before the next try after so many failed; None: never.
 
-    `attempt` counts from 1. An error that calls itself `permanent` is not tried again.
+    An error that calls itself `permanent` is not tried again.
     """
-    if getattr(error, "permanent", False) or attempt >= attempts:
+    if getattr(error, "permanent", False) or failures >= attempts:
         return None
-    return pause(attempt)
+    return pause(failures)
 
 
-def after_lost_worker(*, attempt: int) -> timedelta | None:
-    """The same for a try whose worker died."""
-    return timedelta() if attempt < LOST_WORKERS else None
+def is_given_up(*, deaths: int) -> bool:
+    """Whether so many workers died of the task that it is not tried again."""
+    return deaths >= MOST_DEATHS
 
 
-def pause(attempt: int) -> timedelta:
-    """5 s after the first try, doubled after each, at most ten minutes."""
-    doublings = min(attempt - 1, 20)
+def pause(failures: int) -> timedelta:
+    """5 s after the first failure, doubled after each, at most ten minutes."""
+    doublings = min(failures - 1, 20)
     return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << doublings))

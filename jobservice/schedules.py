@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 SCHEDULER = "SCHEDULER"
 """The queue whose pause holds all schedules."""
 FIRE = "jobservice.tasks.fire"
+_ANY_DAY = {"day_of_month": "*", "month_of_year": "*", "day_of_week": "*"}
 
 
 def find(*, vendor_type: str, vendor_id: int = 0) -> Schedule | None:
@@ -45,7 +46,9 @@ def put(
             defaults={"kind": kind, "cron": at, "params": params or {}, "fired": Now(), "updated": Now()},
         )
         # Days and months are judged when it rings: where Go's cron says "or", Celery's says "and".
-        times, _ = CrontabSchedule.objects.get_or_create(minute=minutes, hour=hours, timezone="UTC")
+        # Nothing keeps two from being equal: one will do.
+        at_these = {"minute": minutes, "hour": hours, "timezone": "UTC", **_ANY_DAY}
+        times = CrontabSchedule.objects.filter(**at_these).first() or CrontabSchedule.objects.create(**at_these)
         PeriodicTask.objects.update_or_create(
             name=_name(schedule.pk),
             defaults={"task": FIRE, "crontab": times, "args": json.dumps([schedule.pk]), "enabled": True},
@@ -57,7 +60,8 @@ def put(
 def remove(*, vendor_type: str, vendor_id: int = 0) -> None:
     """Let it not run by the clock any more; nothing to do when it did not."""
     with transaction.atomic():
-        for schedule in Schedule.objects.filter(vendor_type=vendor_type, vendor_id=vendor_id):
+        # The schedule first, as `put` does.
+        for schedule in Schedule.objects.select_for_update().filter(vendor_type=vendor_type, vendor_id=vendor_id):
             PeriodicTask.objects.filter(name=_name(schedule.pk)).delete()
             schedule.delete()
 

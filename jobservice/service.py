@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
 
-from jobservice import bell, status
+from jobservice import bell, status, turns
 from jobservice.job import Job, Queue
 from jobservice.models import Execution, Task
+from jobservice.models.task import TaskQuerySet
 from jobservice.status import UNFINISHED, Status, Trigger
 
 
@@ -48,8 +50,8 @@ def submit(
             )
             for each in wanted
         )
-        # Of a series the others follow by themselves.
-        bell.ring_on_commit(made[:1] if series else made)
+        # Of a series, and of a kind of which only some may run, the others follow by themselves.
+        bell.ring_on_commit(made[:1] if series else made[: job.most_at_once])
     return execution
 
 
@@ -77,13 +79,23 @@ def _stop(**which: Any) -> None:
     with transaction.atomic():
         # In the order in which all who lock several tasks do.
         chosen = Task.objects.unfinished().filter(**which).order_by("id").select_for_update()
-        found = list(chosen.values_list("id", "status", "execution_id"))
-        running = [id for id, stands, _ in found if stands == Status.RUNNING]
-        waiting = [id for id, stands, _ in found if stands == Status.PENDING]
-        Task.objects.filter(id__in=running).update(is_stop_asked=True)
-        Task.objects.filter(id__in=waiting).update(status=Status.STOPPED, end_time=Now(), update_time=Now())
-        for execution_id in sorted({execution_id for _, stands, execution_id in found if stands == Status.PENDING}):
+        found = list(chosen.only("id", "status", "execution_id", "series"))
+        waiting = [task for task in found if task.status == Status.PENDING]
+        _all(found).filter(status=Status.RUNNING).update(is_stop_asked=True)
+        _all(waiting).update(status=Status.STOPPED, end_time=Now(), update_time=Now())
+        for execution_id in sorted({task.execution_id for task in waiting}):
             roll_up(execution_id)
+        # Who stood behind them.
+        for series in {task.series for task in waiting if task.series}:
+            transaction.on_commit(functools.partial(_ring_for_series, series), robust=True)
+
+
+def _all(tasks: Sequence[Task]) -> TaskQuerySet:
+    return Task.objects.filter(id__in=[task.id for task in tasks])
+
+
+def _ring_for_series(series: str) -> None:
+    bell.ring(turns.of_series(series))
 
 
 def roll_up(execution_id: int, told: dict[str, Any] | None = None, message: str = "") -> None:

@@ -5,76 +5,70 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
-from django.db import connection
+from django.db import transaction
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from core import redis
-from jobservice import bell, claims, retry
-from jobservice.job import JOBS
+from jobservice import bell, claims, retry, turns
 from jobservice.models import Task
+from jobservice.models.task import TaskQuerySet
 from jobservice.status import Status
 
 log = structlog.get_logger(__name__)
-# How long a bell may be on its way: when nothing waits in Redis it was lost.
+# How long a bell may be on its way: when nothing waits in its queue it was lost.
 UNHEARD_AFTER = timedelta(minutes=1)
 UNHEARD_IN_A_QUEUE_AFTER = timedelta(minutes=10)
 MOST_AT_ONCE = 5000
 
-_UNHEARD = """
-SELECT id, queue, vendor_type FROM job_task task
-WHERE status = 'Pending' AND due <= now() AND greatest(rung, due) < now() - %s * interval '1 second'
-AND NOT EXISTS (SELECT FROM jobservice_pausedqueue paused WHERE paused.job_type = task.vendor_type)
-AND (series = '' OR NOT EXISTS (
-    SELECT FROM job_task earlier
-    WHERE earlier.series = task.series AND earlier.id < task.id AND earlier.status IN ('Pending', 'Running')
-))
-ORDER BY id LIMIT %s
-"""
-
 
 def end_lost() -> int:
     """Tasks whose worker died are tried again, or ended; returns how many there were."""
-    lost = list(Task.objects.running().filter(lease__lt=Now()).order_by("id"))
-    for task in lost:
-        wait = retry.after_lost_worker(attempt=task.run_count)
-        log.warning(
-            "worker_lost", task=task.id, vendor_type=task.vendor_type, worker=task.worker, attempt=task.run_count
-        )
-        if task.is_stop_asked:
-            claims.finish(task, status=Status.STOPPED)
-        elif wait is None:
-            claims.finish(task, status=Status.ERROR, message=f"its workers died {task.run_count} times")
-        elif claims.give_back(task, after=wait, message="its worker died"):
-            bell.ring([(task.id, task.queue)])
-    return len(lost)
+    lost = Task.objects.running().filter(lease__lt=Now()).order_by("id")
+    return sum(_end_lost(id) for id in list(lost.values_list("id", flat=True)))
+
+
+def _end_lost(id: int) -> bool:
+    with transaction.atomic():
+        # Locked and looked at once more: a worker that was only slow may have prolonged it since. Who has it locked
+        # is alive.
+        lost = Task.objects.running().filter(id=id, lease__lt=Now())
+        task = lost.select_for_update(skip_locked=True).first()
+        if task is None:
+            return False
+        deaths = task.deaths + 1
+        log.warning("worker_lost", task=id, vendor_type=task.vendor_type, worker=task.worker, deaths=deaths)
+        if not retry.is_given_up(deaths=deaths) and claims.give_back(
+            task, after=timedelta(), message="its worker died", deaths=deaths
+        ):
+            bell.ring_on_commit([task])
+        elif task.is_stop_asked:
+            claims.finish(task, status=Status.STOPPED, deaths=deaths)
+        else:
+            claims.finish(task, status=Status.ERROR, message=f"its workers died {deaths} times", deaths=deaths)
+    bell.ring(turns.after(task))
+    return True
 
 
 def ring_again() -> int:
     """Ring for what should have been begun by now; returns for how many."""
-    after = UNHEARD_IN_A_QUEUE_AFTER if _bells_wait() else UNHEARD_AFTER
-    with connection.cursor() as cursor:
-        cursor.execute(_UNHEARD, [after.total_seconds(), MOST_AT_ONCE])
-        found = cursor.fetchall()
-    chosen = [(id, queue) for id, queue, _ in _within_their_caps(found)]
+    unheard = _unheard(_queues_with_bells())
+    kinds = Task.objects.pending().order_by("vendor_type").distinct().values_list("vendor_type", flat=True)
+    chosen = [turn for kind in list(kinds) for turn in turns.choose(unheard, kind, most=MOST_AT_ONCE)]
     Task.objects.pending().filter(id__in=[id for id, _ in chosen]).update(rung=Now())
     bell.ring(chosen)
     return len(chosen)
 
 
-def _within_their_caps(found: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
-    """No more of a type than may run at once: the others follow."""
-    chosen, counts = [], dict.fromkeys((vendor_type for _, _, vendor_type in found), 0)
-    for row in found:
-        job = JOBS.get(row[2])
-        counts[row[2]] += 1
-        if job is None or job.most_at_once is None or counts[row[2]] <= job.most_at_once:
-            chosen.append(row)
-    return chosen
+def _unheard(with_bells: list[str]) -> TaskQuerySet:
+    """What was not rung for since it is due, or so long ago that the bell was lost."""
+    lost = Q(rung__lt=Now() - UNHEARD_AFTER) & ~Q(queue__in=with_bells)
+    return Task.objects.ready().filter(lost | Q(rung__lt=Now() - UNHEARD_IN_A_QUEUE_AFTER) | Q(due__gt=F("rung")))
 
 
-def _bells_wait() -> bool:
-    """Whether workers have bells before them that they did not hear yet."""
+def _queues_with_bells() -> list[str]:
+    """Those before which workers have bells that they did not hear yet."""
     try:
-        return redis.ask(lambda client: any(client.llen(queue) for queue in bell.QUEUES))
+        return redis.ask(lambda client: [queue for queue in bell.QUEUES if client.llen(queue)])
     except redis.Away:
-        return True
+        return list(bell.QUEUES)

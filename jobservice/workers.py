@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import threading
@@ -9,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from celery.signals import worker_ready, worker_shutdown
-from django.db import Error, connection
+from celery.signals import task_prerun, worker_ready, worker_shutdown, worker_shutting_down
+from django.db import Error, close_old_connections, connection
 from django.db.models.functions import Now
 
 from jobservice.models import WorkerPool
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 HEARTBEAT = timedelta(seconds=15)
 GONE_AFTER = timedelta(minutes=1)
 _end = threading.Event()
+# A byte that a worker's main process shares with those that it forks.
+_is_ending = mmap.mmap(-1, 1)
 
 
 def present() -> list[WorkerPool]:
@@ -29,6 +32,23 @@ def present() -> list[WorkerPool]:
 def forget_gone() -> None:
     """Drop the rows of those who ended without a word."""
     WorkerPool.objects.filter(heartbeat__lt=Now() - GONE_AFTER * 10).delete()
+
+
+def is_ending() -> bool:
+    """Whether the worker of this process was told to end: what takes long gives its task back."""
+    return _is_ending[0] != 0
+
+
+@worker_shutting_down.connect
+def tell_processes(**_: Any) -> None:
+    """In a worker's main process, as soon as it is told to end. It waits for its processes' tasks."""
+    _is_ending[0] = 1
+
+
+@task_prerun.connect
+def look_at_connections(**_: Any) -> None:
+    """Before each bell is heard: connections are kept (settings.CELERY_DB_REUSE_MAX), but not those that broke."""
+    close_old_connections()
 
 
 @worker_ready.connect

@@ -6,9 +6,11 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from core.partitions import monthly
+from jobservice.models.paused_queue import PausedQueue
 from jobservice.status import UNFINISHED, Status
 
 MONTHS = monthly("job_task", column="creation_time")
@@ -24,9 +26,17 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def running(self) -> TaskQuerySet:
         return self.filter(status=Status.RUNNING)
 
-    def held(self, *, id: int, attempt: int) -> TaskQuerySet:
+    def ready(self) -> TaskQuerySet:
+        """Those that may begin, as far as they know: due, of no paused queue, and the first of their series."""
+        paused = PausedQueue.objects.filter(job_type=OuterRef("vendor_type"))
+        earlier = Task.objects.filter(series=OuterRef("series"), id__lt=OuterRef("id"), status__in=UNFINISHED)
+        return self.pending().filter(
+            ~Exists(paused), Q(series="") | ~Exists(earlier.exclude(series="")), due__lte=Now()
+        )
+
+    def held(self, task: Task) -> TaskQuerySet:
         """The task, as long as this attempt is the one that runs it."""
-        return self.filter(id=id, status=Status.RUNNING, run_count=attempt)
+        return self.filter(pk=task.pk, status=Status.RUNNING, run_count=task.run_count)
 
 
 class Task(models.Model):
@@ -47,6 +57,10 @@ class Task(models.Model):
     status_message = models.TextField(blank=True)
     run_count = models.IntegerField(default=0)
     """How often it was begun; the attempt that runs it knows itself by this number."""
+    failures = models.IntegerField(db_default=0)
+    """How many tries failed by themselves."""
+    deaths = models.IntegerField(db_default=0)
+    """How many tries ended with their worker."""
     due = models.DateTimeField(db_default=Now())
     """Not to be run before."""
     rung = models.DateTimeField(db_default=Now())

@@ -30,18 +30,18 @@ def test_an_execution_stands_as_its_tasks_do(tasks: set[str], expected: Status) 
 
 
 def test_tries_come_later_and_later_and_end() -> None:
-    waits = [retry.next_try(attempt=attempt, attempts=4, error=OSError()) for attempt in (1, 2, 3, 4)]
+    waits = [retry.next_try(failures=failures, attempts=4, error=OSError()) for failures in (1, 2, 3, 4)]
     assert waits == [timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=20), None]
     assert retry.pause(1000) == timedelta(minutes=10)
 
 
 def test_what_cannot_work_is_not_tried_again() -> None:
-    assert retry.next_try(attempt=1, attempts=4, error=Permanent()) is None
+    assert retry.next_try(failures=1, attempts=4, error=Permanent()) is None
 
 
 def test_a_lost_worker_is_no_failure_until_it_is_a_habit() -> None:
-    assert retry.after_lost_worker(attempt=9) == timedelta()
-    assert retry.after_lost_worker(attempt=10) is None
+    assert not retry.is_given_up(deaths=9)
+    assert retry.is_given_up(deaths=10)
 
 
 @pytest.mark.parametrize(

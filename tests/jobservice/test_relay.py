@@ -9,6 +9,8 @@ from datetime import datetime
 
 import pytest
 from django.db import transaction
+from kombu.exceptions import OperationalError
+from redis import ResponseError
 
 from core import clock, events, locks
 from core.events import emit
@@ -143,6 +145,24 @@ def test_a_redis_that_hangs_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> No
         bell.ring([(number, "event") for number in range(3)])
     finally:
         go_on.set()
+
+
+@pytest.mark.parametrize("error", [ResponseError("OOM command not allowed"), OperationalError("away"), ValueError()])
+def test_whatever_goes_wrong_with_one_bell_the_next_is_rung(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[tuple[int, ...]] = []
+    heard = threading.Event()
+
+    def send(task: str, args: tuple[int, ...], **_: object) -> None:
+        rung.append(args)
+        if args == (1,):
+            raise error
+        heard.set()
+
+    monkeypatch.setattr(bell, "_ringer", None)
+    monkeypatch.setattr("jobservice.bell.app.send_task", send)
+    bell.ring([(1, "event"), (2, "event")])
+    assert heard.wait(30)
+    assert rung == [(1,), (2,)]
 
 
 def test_bells_that_wait_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:

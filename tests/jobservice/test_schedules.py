@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from celery.beat import ScheduleEntry
 from django.db.models.functions import Now
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from core import clock, errors
 from core.celery import app
@@ -54,6 +54,15 @@ def test_a_schedule_of_each_vendor_replaces_the_one_before() -> None:
     assert (first.pk, second.cron) == (second.pk, "0 5,35 2 * * 1")
     times = PeriodicTask.objects.get(name=f"schedule {second.pk}").crontab
     assert (times.minute, times.hour, times.day_of_week) == ("5,35", "2", "*")
+
+
+def test_two_equal_times_in_beats_table_are_no_error() -> None:
+    """It has no constraint, so two who schedule at the same moment leave two."""
+    put()
+    times = CrontabSchedule.objects.get()
+    times.pk = None
+    times.save()
+    assert put().cron == cron.HOURLY
 
 
 def test_a_removed_schedule_rings_no_more() -> None:

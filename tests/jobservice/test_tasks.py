@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import threading
+from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from jobservice import claims, runner, service, sweep
+from jobservice import bell, claims, queues, runner, service, sweep, turns
 from jobservice.context import Context
 from jobservice.models import Execution, PausedQueue, Task
 from jobservice.status import Status, Trigger
@@ -25,6 +27,14 @@ def idle() -> None:
 
 def submit(job: type[Work] = Work, **wanted: Any) -> Execution:
     return service.submit(job, trigger=Trigger.MANUAL, **wanted)
+
+
+@pytest.fixture
+def bells(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """For which tasks bells are rung."""
+    rung: list[int] = []
+    monkeypatch.setattr(bell, "ring", lambda tasks, **_: rung.extend(id for id, _ in tasks))
+    return rung
 
 
 def run(*tasks: Task) -> None:
@@ -116,6 +126,12 @@ def test_a_task_of_a_kind_that_nobody_knows_ends() -> None:
     execution = submit()
     Task.objects.update(vendor_type="GONE")
     run(*tasks_of(execution))
+    # Perhaps only this worker is not new enough.
+    (task,) = tasks_of(execution)
+    assert (task.status, task.status_message) == ("Pending", "nobody here knows how to do GONE")
+    for _ in range(9):
+        make_due()
+        run(task)
     assert (now(execution).status, "nobody here knows" in now(execution).status_message) == ("Error", True)
 
 
@@ -186,8 +202,139 @@ def test_no_more_of_a_kind_run_than_may() -> None:
     assert [task is not None for task in held] == [True, True, False]
     assert held[0] is not None
     claims.finish(held[0], status=Status.SUCCESS)
-    assert claims.next_of_type(held[0]) == (tasks[2].id, "bulk")
+    assert turns.after(held[0]) == [(tasks[2].id, "bulk")]
     assert claims.claim(tasks[2].id, worker="test/1") is not None
+
+
+def test_when_two_end_at_once_two_follow() -> None:
+    tasks = tasks_of(submit(Capped, tasks=[{}] * 5))
+    first, second = (claims.claim(task.id, worker="test/1") for task in tasks[:2])
+    assert first
+    assert second
+    claims.finish(first, status=Status.SUCCESS)
+    claims.finish(second, status=Status.SUCCESS)
+    assert [id for id, _ in turns.after(second)] == [tasks[2].id, tasks[3].id]
+
+
+def test_who_waits_for_his_series_takes_nobody_elses_turn() -> None:
+    one, two, three = (tasks_of(submit(Capped, series=series))[0] for series in ("x", "x", "y"))
+    held = claims.claim(one.id, worker="test/1")
+    assert held
+    assert turns.of_type("TEST_CAPPED") == [(three.id, "bulk")]
+    claims.finish(held, status=Status.SUCCESS)
+    assert turns.after(held) == [(two.id, "bulk"), (three.id, "bulk")]
+
+
+def test_a_bell_is_rung_for_as_many_as_may_run(bells: list[int], django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        execution = submit(Capped, tasks=[{}] * 5)
+    assert bells == [task.id for task in tasks_of(execution)[:2]]
+
+
+def test_who_stood_behind_one_that_is_stopped_is_rung_for(
+    bells: list[int], django_capture_on_commit_callbacks: Any
+) -> None:
+    first, second = submit(series="one"), submit(series="one")
+    with django_capture_on_commit_callbacks(execute=True):
+        service.stop(first)
+    assert bells == [task.id for task in tasks_of(second)]
+
+
+def test_a_queue_that_is_resumed_is_rung_for(bells: list[int], django_capture_on_commit_callbacks: Any) -> None:
+    queues.pause("TEST_WORK", actor="root")
+    execution = submit(tasks=[{}, {}])
+    assert turns.of_type("TEST_WORK") == []
+    with django_capture_on_commit_callbacks(execute=True):
+        queues.resume("TEST_WORK", actor="root")
+    assert bells == [task.id for task in tasks_of(execution)]
+
+
+def test_what_fails_after_it_was_asked_to_stop_is_stopped() -> None:
+    def fail(ctx: Context, params: dict[str, Any]) -> None:
+        service.stop(execution)
+        raise OSError("away")
+
+    Work.deed = staticmethod(fail)
+    execution = submit()
+    run(*tasks_of(execution))
+    assert now(execution).status == "Stopped"
+
+
+def test_what_nobody_can_store_fails_in_words_and_leaves_nothing_running() -> None:
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        ctx.log.info("looking at a\udcff and \0")
+        ctx.tell(name="a\udcff\0")
+        ctx.checkpoint({"at": "a\udcff\0"})
+        raise Permanent("cannot read a\udcff\0")
+
+    Work.deed = staticmethod(work)
+    execution = submit()
+    run(*tasks_of(execution))
+    assert (now(execution).status, now(execution).status_message) == ("Error", "Permanent: cannot read a?�")
+    (task,) = tasks_of(execution)
+    assert (task.extra_attrs, task.state) == ({"name": "a?�"}, {"at": "a?�"})
+    assert "looking at a? and �" in log_of(task)
+
+
+@pytest.mark.parametrize("fact", [object(), float("nan"), datetime.max])
+def test_what_is_no_json_fails_where_it_is_said(fact: object) -> None:
+    Work.deed = staticmethod(lambda ctx, params: ctx.tell(fact=fact))
+    execution = submit()
+    run(*tasks_of(execution))
+    (task,) = tasks_of(execution)
+    assert (task.status, task.failures) == ("Pending", 1)
+
+
+def test_the_heart_beats_on_whatever_it_meets(monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[int] = []
+
+    def hold(task: Task, **news: Any) -> bool:
+        beats.append(1)
+        if len(beats) < 3:
+            raise [OperationalError, ValueError][len(beats) - 1]("not now")
+        enough.set()
+        return False
+
+    enough = threading.Event()
+    monkeypatch.setattr("jobservice.context.HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(claims, "hold", hold)
+    with Context(Task(id=1, run_count=1), longest_seconds=60):
+        assert enough.wait(30)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_inside_a_transaction_is_refused() -> None:
+    """The task's row would be locked until that ends: nobody could stop the task, and nobody sweep."""
+
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        with transaction.atomic():
+            ctx.checkpoint()
+
+    Work.deed = staticmethod(work)
+    execution = submit()
+    run(*tasks_of(execution))
+    assert "durable" in tasks_of(execution)[0].status_message
+
+
+def test_a_worker_that_ends_passes_its_task_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[Any] = []
+
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        states.append(ctx.state)
+        ctx.checkpoint({"at": 5})
+
+    Work.deed = staticmethod(work)
+    monkeypatch.setattr(bell, "send_now", bells_now := MagicMock())
+    execution = submit()
+    monkeypatch.setattr("jobservice.workers.is_ending", lambda: True)
+    run(*tasks_of(execution))
+    (task,) = tasks_of(execution)
+    assert (task.status, task.failures, task.deaths) == ("Pending", 0, 0)
+    assert [call.args[0].arguments for call in bells_now.call_args_list] == [(task.id,)]
+    monkeypatch.setattr("jobservice.workers.is_ending", lambda: False)
+    run(task)
+    assert states == [{}, {"at": 5}]
+    assert now(execution).status == "Success"
 
 
 def test_a_paused_queue_waits() -> None:
@@ -252,6 +399,42 @@ def test_what_was_to_stop_and_lost_its_worker_is_stopped() -> None:
     assert now(execution).status == "Stopped"
 
 
+def test_workers_that_died_are_no_failures() -> None:
+    execution = submit()
+    for _ in range(2):
+        lose(*tasks_of(execution))
+        sweep.end_lost()
+
+    def fail(ctx: Context, params: dict[str, Any]) -> None:
+        raise OSError("away")
+
+    Work.deed = staticmethod(fail)
+    run(*tasks_of(execution))
+    (task,) = tasks_of(execution)
+    assert (task.status, task.run_count, task.failures, task.deaths) == ("Pending", 3, 1, 2)
+
+
+def test_a_worker_that_was_only_slow_keeps_its_task() -> None:
+    """Between the look and the verdict its lease was prolonged."""
+    held = lose(*tasks_of(submit()))
+    claims.hold(held)
+    assert not sweep._end_lost(held.id)
+    assert claims.hold(held) is False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_sweep_waits_for_nobody_who_holds_a_task() -> None:
+    held = lose(*tasks_of(submit()))
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        other.cursor().execute("SELECT 1 FROM job_task WHERE id = %s FOR UPDATE", [held.id])
+        assert sweep.end_lost() == 0
+    finally:
+        other.close()
+    assert sweep.end_lost() == 1
+
+
 def test_work_that_takes_too_long_ends() -> None:
     def forever(ctx: Context, params: dict[str, Any]) -> None:
         while True:
@@ -291,9 +474,45 @@ def test_bells_that_nobody_heard_are_rung_again(age: int, expected: list[int], m
     rung: list[int] = []
     task, later = tasks_of(submit(tasks=[{}, {}], series="one"))
     monkeypatch.setattr("jobservice.bell.ring", lambda tasks: rung.extend(id for id, _ in tasks))
-    monkeypatch.setattr(sweep, "_bells_wait", lambda: False)
+    monkeypatch.setattr(sweep, "_queues_with_bells", lambda: ["bulk"])
     Task.objects.update(due=Now() - timedelta(hours=1), rung=Now() - timedelta(seconds=age))
     sweep.ring_again()
     assert rung == [[task, later][place].id for place in expected]
     sweep.ring_again()
     assert len(rung) == len(expected)
+
+
+def test_bells_that_wait_in_a_queue_are_not_rung_again_for_ten_minutes(
+    bells: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (task,) = tasks_of(submit())
+    monkeypatch.setattr(sweep, "_queues_with_bells", lambda: ["interactive"])
+    for minutes, expected in ((9, []), (11, [task.id])):
+        Task.objects.update(due=Now() - timedelta(hours=1), rung=Now() - timedelta(minutes=minutes))
+        sweep.ring_again()
+        assert bells == expected
+
+
+def test_what_is_tried_again_is_rung_for_when_it_is_due(bells: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(ctx: Context, params: dict[str, Any]) -> None:
+        raise OSError("away")
+
+    Work.deed = staticmethod(fail)
+    (task,) = tasks_of(submit())
+    run(task)
+    assert bells == [task.id]  # In five seconds.
+    sweep.ring_again()
+    assert bells == [task.id]
+    Task.objects.update(rung=Now() - timedelta(seconds=2), due=Now() - timedelta(seconds=1))
+    sweep.ring_again()
+    assert bells == [task.id, task.id]
+
+
+def test_those_that_may_not_begin_hide_nobody_from_the_sweep(bells: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(sweep, "_queues_with_bells", lambda: [])
+    crowd, (lone,) = tasks_of(submit(Capped, tasks=[{}] * 10)), tasks_of(submit())
+    assert claims.claim(crowd[0].id, worker="test/1")
+    Task.objects.update(due=Now() - timedelta(hours=1), rung=Now() - timedelta(hours=1))
+    sweep.ring_again()
+    assert sorted(bells) == [crowd[1].id, lone.id]

@@ -1,0 +1,45 @@
+"""Whose turn it is: the tasks that may begin now because another one ended, or because nobody heard their bell."""
+
+from __future__ import annotations
+
+from jobservice.job import JOBS
+from jobservice.models import Task
+from jobservice.models.task import TaskQuerySet
+
+Turn = tuple[int, str]
+"""A task's id and its queue: what a bell is rung with."""
+
+
+def after(task: Task) -> list[Turn]:
+    """Those that may have waited for it: the next of its series first, then of its kind, where not all may run."""
+    turns = of_series(task.series)
+    if most_of(task.vendor_type) is not None:
+        turns += [turn for turn in of_type(task.vendor_type) if turn not in turns]
+    return turns
+
+
+def of_series(series: str) -> list[Turn]:
+    """The first of a series, or nobody."""
+    return _turns(Task.objects.ready().filter(series=series), 1) if series else []
+
+
+def of_type(vendor_type: str, *, most: int = 5000) -> list[Turn]:
+    """The first of a kind that there is room for."""
+    return choose(Task.objects.ready(), vendor_type, most=most)
+
+
+def choose(ready: TaskQuerySet, vendor_type: str, *, most: int) -> list[Turn]:
+    """Of these tasks the first of a kind that there is room for."""
+    may_run = most_of(vendor_type)
+    if may_run is not None:
+        most = min(most, may_run - Task.objects.running().filter(vendor_type=vendor_type).count())
+    return _turns(ready.filter(vendor_type=vendor_type), most) if most > 0 else []
+
+
+def most_of(vendor_type: str) -> int | None:
+    """How many of a kind may run at a time; None: as many as there are workers."""
+    return JOBS[vendor_type].most_at_once if vendor_type in JOBS else None
+
+
+def _turns(tasks: TaskQuerySet, most: int) -> list[Turn]:
+    return list(tasks.order_by("id").values_list("id", "queue")[:most])
