@@ -86,7 +86,7 @@ GET    /users/{user_id}                                                      sel
 PUT    /users/{user_id}                                                      self S user:update      200
 DELETE /users/{user_id}                                                      S user:delete           200
 PUT    /users/{user_id}/password                                             self S user:update      200
-PUT    /users/{user_id}/sysadmin                                             S user:update           200
+PUT    /users/{user_id}/sysadmin                                             only system admin       200
 PUT    /users/{user_id}/cli_secret                                           self S user:update      412
 
 GET    /projects                                                             anyone                  200
