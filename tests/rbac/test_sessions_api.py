@@ -301,3 +301,12 @@ def test_what_is_no_login_is_refused_in_json(
     visitor.get("/c/login")
     answer = visitor.client.generic(method, path, content, kind, headers={TOKEN: visitor.token})  # type: ignore[arg-type]
     assert (answer.status_code, len(answer.json()["errors"])) == (status, 1), answer.content
+
+
+def test_who_sends_json_to_sign_in_hears_that_a_form_is_wanted(story: Story) -> None:
+    visitor = Visitor()
+    visitor.get("/c/login")
+    headers: Any = {TOKEN: visitor.token}
+    answer = visitor.client.generic("POST", "/c/login", b"{}", "application/json", headers=headers)  # type: ignore[arg-type]
+    wanted = "The body is read with the header Content-Type: application/x-www-form-urlencoded only"
+    assert answer.json()["errors"][0]["message"] == wanted
