@@ -101,6 +101,41 @@ def test_a_sessions_write_without_its_token_is_refused_as_harbor_does(story: Sto
     assert not Project.objects.filter(name="new").exists()
 
 
+@pytest.mark.parametrize(
+    ("origin", "status", "words"),
+    [
+        ("http://testserver", 201, ""),
+        ("http://localhost:8080", 201, ""),
+        (
+            "https://evil.example",
+            403,
+            "Origin invalid: 'https://evil.example' is not http://localhost:8080, from whose",
+        ),
+        ("null", 403, "Origin invalid: 'null' is not"),
+    ],
+)
+def test_a_request_of_another_page_is_refused_because_of_that(
+    story: Story, origin: str, status: int, words: str
+) -> None:
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    answer = visitor.client.post(
+        "/api/v2.0/projects", NEW, format="json", headers={TOKEN: visitor.token, "Origin": origin}
+    )
+    assert (answer.status_code, words.encode() in answer.content) == (status, True), answer.content
+    assert b"CSRF token" not in answer.content
+
+
+@pytest.mark.parametrize("referer", ["", "https://evil.example/page"])
+def test_by_https_the_referer_counts_where_there_is_no_origin(story: Story, referer: str) -> None:
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    headers: Any = {TOKEN: visitor.token, **({"Referer": referer} if referer else {})}
+    answer = visitor.client.post("/api/v2.0/projects", NEW, format="json", secure=True, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["errors"][0]["message"].startswith(f"Referer invalid: {referer!r} is not http")
+
+
 def test_signing_in_needs_the_token_too(story: Story) -> None:
     """Or a foreign page could sign somebody in as another."""
     refused = Visitor().post_form("/c/login", principal="alice", password=PASSWORD)
