@@ -235,14 +235,15 @@ REST_FRAMEWORK = {
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
     "DEFAULT_SCHEMA_CLASS": "core.api.openapi.Described",
 }
+API_DESCRIPTION = (
+    "The REST API, with the conventions of Harbor's v2.0. Sign in with every request (basic, users and robots), or "
+    "by a session: `POST /c/login` with `principal` and `password` as a form; answers then carry "
+    "`X-Harbor-CSRF-Token`, which every change must send back. A repository's name in a path is encoded twice "
+    "(`a%252Fb`)."
+)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Wharf",
-    "DESCRIPTION": (
-        "The REST API, with the conventions of Harbor's v2.0. Sign in with every request (basic, users and robots), or "
-        "by a session: `POST /c/login` with `principal` and `password` as a form; answers then carry "
-        "`X-Harbor-CSRF-Token`, which every change must send back. A repository's name in a path is encoded twice "
-        "(`a%252Fb`)."
-    ),
+    "DESCRIPTION": API_DESCRIPTION,
     "VERSION": VERSION,
     "SERVERS": [{"url": "/api/v2.0"}],
     "SCHEMA_PATH_PREFIX": "/api/v2.0",
