@@ -67,7 +67,9 @@ def test_alice_signs_in_makes_a_project_and_signs_out(story: Story) -> None:
     visitor = Visitor()
     answer = visitor.sign_in("alice")
     assert (answer.status_code, answer.content) == (200, b"")
+    # No script reads them: the token is in a header, and in the pages' forms.
     assert answer.cookies["sid"]["httponly"]
+    assert answer.cookies["_gorilla_csrf"]["httponly"]
     assert "no-store" in answer["Cache-Control"]
     assert visitor.who() == "alice"
     assert visitor.post("/api/v2.0/projects", NEW).status_code == 201
