@@ -209,7 +209,9 @@ def _has(actor: Actor, places: Places, kind: str, namespace: str, resource: str,
 
 def _checked_duration(days: int) -> int:
     if days != NEVER and not 0 < days <= DAYS_MOST:
-        raise errors.BadRequest(f"bad request error duration input: {days}, it must be -1 (never) or a positive number")
+        raise errors.BadRequest(
+            f"bad request error duration input: {days}, it must be -1 (never) or 1 to {DAYS_MOST} days"
+        )
     return days
 
 

@@ -175,7 +175,7 @@ CHANGES: dict[str, Any] = {
     f"POST {_ARTIFACT}/labels": {"id": 0},
     f"DELETE {_ARTIFACT}/labels/{{label_id}}": None,
     "PUT /quotas/{id}": {"hard": {"storage": 1 << 30}},
-    "PUT /configurations": {"banner_message": "Maintenance on Sunday", "token_expiration": 3},
+    "PUT /configurations": {"banner_message": '{"message": "Maintenance on Sunday"}', "token_expiration": 3},
     "POST /usergroups": {"group_name": "fresh", "group_type": 1, "ldap_group_dn": "cn=fresh,dc=example,dc=com"},
     "PUT /usergroups/{group_id}": {"group_name": "renamed"},
     "DELETE /usergroups/{group_id}": None,

@@ -108,6 +108,13 @@ def test_robots_that_cannot_be(story: Story, wanted: Any, status: int) -> None:
     assert not Robot.objects.exists()
 
 
+@pytest.mark.parametrize("days", [-2, 36501])
+def test_who_asks_for_a_strange_duration_hears_what_it_may_be(story: Story, days: int) -> None:
+    answer = Api(story.alice).post("/robots", body(PULL, duration=days))
+    message = answer.json()["errors"][0]["message"]
+    assert message == f"bad request error duration input: {days}, it must be -1 (never) or 1 to 36500 days"
+
+
 def test_a_name_is_given_once_per_project(story: Story) -> None:
     make_project("other", story.alice)
     assert Api(story.alice).post("/robots", body(PULL)).status_code == 201
