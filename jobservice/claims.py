@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, Q
+from django.db.models import Exists, F
 from django.db.models.functions import Now
 
 from core import locks
@@ -59,9 +59,9 @@ def claim(id: int, *, worker: str) -> Task | None:
 
 
 def _is_somebodys_turn(task: Task) -> bool:
-    """Whether another one of its series runs, or should run first."""
-    others = Task.objects.unfinished().filter(series=task.series)
-    return others.filter(Q(id__lt=task.id) | Q(status=Status.RUNNING)).exists()
+    """Whether another one of its series should run first, or runs: one whose commit came before ours."""
+    first = Task.objects.first_of(task.series).values_list("id", flat=True)
+    return list(first) != [task.id] or Task.objects.running().filter(series=task.series).exists()
 
 
 def hold(task: Task, **news: Any) -> bool | None:
