@@ -108,7 +108,21 @@ def test_what_a_list_offers_is_asked(world: World, lists: list[Route]) -> None:
             assert asked(world, root, path, "q", f"{key}=1") != asked(world, root, path), path
 
 
-ODD = ("abc", "true", "1.5", "-", "99999999999999999999", "[a~b]", "[~", "{1 b}", "(a 1)", "~a", "~", "2024-13-01", "%25")
+ODD = (
+    "abc",
+    "true",
+    "1.5",
+    "-",
+    "99999999999999999999",
+    "[a~b]",
+    "[~",
+    "{1 b}",
+    "(a 1)",
+    "~a",
+    "~",
+    "2024-13-01",
+    "%25",
+)
 
 
 def test_whatever_is_asked_of_what_a_list_offers_is_answered(world: World, lists: list[Route]) -> None:

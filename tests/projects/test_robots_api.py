@@ -361,9 +361,7 @@ def test_making_a_robot_with_everything_costs_little(story: Story, django_assert
     assert Project.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("duration", "status"), [(1, 201), (9, 201), (10, 403), (-1, 403), (0, 403)]
-)
+@pytest.mark.parametrize(("duration", "status"), [(1, 201), (9, 201), (10, 403), (-1, 403), (0, 403)])
 def test_a_robot_makes_none_that_outlives_it(story: Story, duration: int, status: int) -> None:
     """Else whoever once had a secret for some days had one for ever."""
     ends = timezone.now() + timedelta(days=9, hours=1)
