@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "core.api.short_way.ShortWay",
     "django_structlog.middlewares.RequestMiddleware",
     "core.api.request_id.RequestId",
+    "core.api.slashes.MergedSlashes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "core.sessions.Sessions",
@@ -223,7 +224,7 @@ LOGIN_URL = "/sign-in"
 
 # --- the API --------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rbac.authentication.Session", "rbac.authentication.Basic"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rbac.authentication.Basic", "rbac.authentication.Session"],
     "DEFAULT_PERMISSION_CLASSES": ["rbac.permissions.HasPermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.api.json_body.JsonBody"],

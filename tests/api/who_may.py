@@ -99,8 +99,8 @@ GET    /projects/{project_name_or_id}/_deletable                             P p
 GET    /projects/{project_name_or_id}/summary                                P project:read          200
 GET    /projects/{project_name_or_id}/access/explain?subject=bob&action=pull P member:update         200
 GET    /projects/{project_name_or_id}/artifacts                              P artifact:list         200
-GET    /projects/{project_name_or_id}/metadatas/                             P metadata:list         200
-POST   /projects/{project_name_or_id}/metadatas/                             P metadata:create       200
+GET    /projects/{project_name_or_id}/metadatas                              P metadata:list         200
+POST   /projects/{project_name_or_id}/metadatas                              P metadata:create       200
 GET    /projects/{project_name_or_id}/metadatas/{meta_name}                  P metadata:read         200
 PUT    /projects/{project_name_or_id}/metadatas/{meta_name}                  P metadata:update       200
 DELETE /projects/{project_name_or_id}/metadatas/{meta_name}                  P metadata:delete       200
@@ -199,6 +199,8 @@ BODIES: dict[str, Any] = {
         "disable": True,
         "permissions": "{robot_permissions}",
     },
+    # Harbor's document writes a slash behind it, which its router takes away.
+    "POST /projects/{project_name_or_id}/metadatas": {"reuse_sys_cve_allowlist": "true"},
     "PUT /users/{user_id}/password": {"old_password": PASSWORD, "new_password": "Str0ng-enough"},
     "POST ARTIFACT/labels": {"id": "{free_label_id}"},
     # They need none.

@@ -10,6 +10,7 @@ import pytest
 from django.urls import resolve
 
 from core import oci
+from core.api.slashes import cleaned
 from core.clock import now
 from core.store import files
 from projects import immutable_rules, labels
@@ -236,7 +237,7 @@ def ours() -> list[Operation]:
 
 
 def is_routed(operation: Operation) -> bool:
-    match = resolve(f"/api/v2.0{operation.at(SAMPLES)}")
+    match = resolve(cleaned(f"/api/v2.0{operation.at(SAMPLES)}"))
     view = getattr(match.func, "cls", None)
     methods = getattr(match.func, "actions", None) or dir(view)
     # A repository's name may hold slashes, so its view would take many an unknown path for a name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -347,3 +348,13 @@ def test_who_sends_json_to_sign_in_hears_that_a_form_is_wanted(story: Story) -> 
     answer = visitor.client.generic("POST", "/c/login", b"{}", "application/json", headers=headers)  # type: ignore[arg-type]
     wanted = "The body is read with the header Content-Type: application/x-www-form-urlencoded only"
     assert answer.json()["errors"][0]["message"] == wanted
+
+
+def test_who_says_with_the_request_who_he_is_is_that_one_whatever_his_cookies(story: Story) -> None:
+    """A pipeline on a machine where somebody is signed in must not act as him; wrong credentials say nothing."""
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    for credentials, name in ((f"bob:{PASSWORD}", "bob"), ("bob:wrong", "alice")):
+        header = f"Basic {b64encode(credentials.encode()).decode()}"
+        answer = visitor.get("/api/v2.0/users/current", Authorization=header)
+        assert answer.json()["username"] == name
