@@ -162,7 +162,7 @@ def _field(model: type[models.Model], path: str) -> models.Field[Any, Any]:
         except FieldDoesNotExist:
             return models.CharField()
         model = field.related_model or model
-    return field.target_field if isinstance(field, models.ForeignKey) else field  # type: ignore[no-any-return]
+    return field.target_field if isinstance(field, models.ForeignKey) else field
 
 
 def _typed(field: models.Field[Any, Any], key: str, text: str) -> Any:
