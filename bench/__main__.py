@@ -1,4 +1,4 @@
-"""`make bench`: measure both servers in turns, then lists of many rows; write bench/results/<date and time>.md."""
+"""`make bench`: measure both servers in turns, then long lists, then jobs; write bench/results/<date and time>.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import lists, report, targets
+from bench import jobs, lists, report, targets
+from bench.jobs import Start
 from bench.lists import Page
 from bench.phases import PHASES, Bench, Effort, Phase
 from bench.report import Pair, Result
@@ -33,16 +34,19 @@ def main() -> int:
     # Its platform takes minutes to fill, which is no glance.
     wants_lists = _is_wanted(lists.NAME, given) and not (given.quick and not given.only)
     pages = _look_through_lists(rounds, given.var) if wants_lists else []
+    starts = _start_jobs(rounds, given.var) if _is_wanted(jobs.NAME, given) else []
     if not given.quick and not given.only:
-        _write(results, pages, effort)
-    return 1 if lists.missed(pages) or any(not result.is_reached for result in results) else 0
+        _write(results, pages, starts, effort)
+    return 1 if jobs.missed(starts) or lists.missed(pages) or any(not result.is_reached for result in results) else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
     parser.add_argument("--rounds", type=int, help="how often each phase is measured (5)")
-    parser.add_argument("--only", action="append", help="a part of a phase's name, or `lists`; nothing is written")
+    parser.add_argument(
+        "--only", action="append", help="a part of a phase's name, `lists`, or `jobs`; nothing is written"
+    )
     parser.add_argument("--var", type=Path, help="keep Wharf's folder here, for a faster start the next time")
     return parser.parse_args()
 
@@ -66,6 +70,13 @@ def _look_through_lists(rounds: int, var: Path | None) -> list[Page]:
         pages = lists.measure(crowd, rounds)
     print(*map(report.page_line, pages), sep="\n", flush=True)
     return pages
+
+
+def _start_jobs(rounds: int, var: Path | None) -> list[Start]:
+    """On a platform of their own, whose worker is the benchmark's."""
+    starts = jobs.measure(rounds, var.with_name(f"{var.name}-jobs") if var else None)
+    print(report.jobs_line(starts), flush=True)
+    return starts
 
 
 def _measure(wharf: Bench, bare: Bench, phases: list[Phase], rounds: int) -> list[Result]:
@@ -96,7 +107,7 @@ def _commit() -> str:
     return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _write(results: list[Result], pages: list[Page], effort: Effort) -> None:
+def _write(results: list[Result], pages: list[Page], starts: list[Start], effort: Effort) -> None:
     now = datetime.now(UTC)
     facts = [
         f"{now:%Y-%m-%d %H:%M} UTC, commit {_commit()}",
@@ -111,7 +122,7 @@ def _write(results: list[Result], pages: list[Page], effort: Effort) -> None:
     ]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d-%H%M}.md"
-    path.write_text(report.as_markdown(results, facts, pages))
+    path.write_text(report.as_markdown(results, facts, pages, starts))
     print(f"\nwritten: {path}")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench import jobs
+from bench.jobs import Start
 from bench.lists import MOST_MS, Page, missed
 from bench.load import Load
 from bench.phases import Phase
@@ -40,13 +42,16 @@ class Result:
         return self.ratio >= self.phase.least
 
 
-def as_markdown(results: Sequence[Result], facts: Sequence[str], pages: Sequence[Page] = ()) -> str:
+def as_markdown(
+    results: Sequence[Result], facts: Sequence[str], pages: Sequence[Page] = (), starts: Sequence[Start] = ()
+) -> str:
     """The page of one run."""
-    names = [result.phase.name for result in results if not result.is_reached] + missed(pages)
+    names = [result.phase.name for result in results if not result.is_reached] + missed(pages) + jobs.missed(starts)
     verdict = f"Missed: {', '.join(names)}." if names else "Everything that is promised was reached."
     parts = ["# Wharf and a bare stock registry, side by side", *(f"- {fact}" for fact in facts), "", verdict, ""]
     lists = ["", *_lists(pages)] if pages else []
-    return "\n".join([*parts, *_ratios(results), "", *_costs(results), *lists]) + "\n"
+    begun = ["", jobs_line(starts)] if starts else []
+    return "\n".join([*parts, *_ratios(results), "", *_costs(results), *begun, *lists]) + "\n"
 
 
 def line(result: Result) -> str:
@@ -67,6 +72,17 @@ def page_line(page: Page) -> str:
     return (
         f"{page.who:<7} {page.path:<82} page {page.number:<4} of {page.total:<6} rows: {page.median_ms:5.1f} ms "
         f"[{min(page.took_ms):.1f}-{max(page.took_ms):.1f}] (≤ {MOST_MS:.0f}: {word})"
+    )
+
+
+def jobs_line(starts: Sequence[Start]) -> str:
+    """How fast jobs were begun, as one line."""
+    rates = [start.rate for start in starts]
+    word = "MISSED" if jobs.missed(starts) else "reached"
+    costs = ", ".join(f"{name} {median(start.cpu_us(name) for start in starts):.0f}" for name in starts[0].cpu)
+    return (
+        f"{jobs.NUMBER} jobs, from the first's submission until the last is begun: {jobs.median_rate(starts):.0f}/s "
+        f"[{min(rates):.0f}-{max(rates):.0f}] (≥ {jobs.LEAST:.0f}/s: {word}); CPU µs a job, its end included: {costs}"
     )
 
 

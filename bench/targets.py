@@ -1,6 +1,6 @@
 """The two servers that are compared: a bare stock registry at its defaults, and Wharf as `make up` starts it.
 
-And a Wharf that holds so much that lists have something to do.
+And a Wharf that holds so much that lists have something to do, and one whose worker knows another kind of job.
 """
 
 from __future__ import annotations
@@ -99,6 +99,48 @@ def wharf(var: Path | None) -> Iterator[Target]:
         accounts = {"user": _basic(*owner), "robot": _basic(robot["name"], robot["secret"])}
         programs = {name: platform.pid(name) for name in PROGRAMS}
         yield Target("Wharf", f"http://127.0.0.1:{platform.port}", "bench/app", programs, accounts)
+
+
+@dataclass(frozen=True)
+class Working:
+    """A Wharf whose worker knows more kinds of jobs than a real one's."""
+
+    platform: Platform
+    programs: dict[str, int]
+    """Of those that jobs are done by: program → process id."""
+
+
+_WORK = """
+from core.celery import app
+from deploy.stack.programs import WORKERS
+queues, processes = WORKERS["worker"]
+app.worker_main(["worker", "--hostname", "worker@%h", "--queues", queues, "--concurrency", str(processes)])
+"""
+
+
+@contextmanager
+def working(var: Path | None, kinds: str) -> Iterator[Working]:
+    """A platform of its own, for as long as the block runs; `var` as of `wharf`. `kinds` is a program that registers
+    jobs; the worker that runs it has the queues and processes of the platform's, which is stopped."""
+    with _platform(var) as platform:
+        platform.stop("worker")
+        worker = platform.start_manage("shell", "--no-imports", "-c", kinds + _WORK)
+        try:
+            _wait_for_worker(platform)
+            others = {name: platform.pid(name) for name in ("postgres", "redis")}
+            yield Working(platform, {"worker": worker.pid, **others})
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+
+def _wait_for_worker(platform: Platform) -> None:
+    for _ in range(150):
+        pools = platform.api("GET", "/jobservice/pools", platform.admin).json()
+        if any(pool["worker_pool_id"].startswith("worker@") for pool in pools):
+            return
+        time.sleep(0.2)
+    raise RuntimeError("the worker does not start")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -131,12 +132,39 @@ class Words(Text):
 
     def check(self, key: str, value: str) -> None:
         super().check(key, value)
-        try:
-            pairs = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise errors.BadRequest(f'{key} must be a JSON object of strings, such as {{"prompt": "login"}}') from error
-        if not isinstance(pairs, dict) or not all(isinstance(word, str) for word in pairs.values()):
+        pairs = _json_object(value)
+        if pairs is None or not all(isinstance(word, str) for word in pairs.values()):
             raise errors.BadRequest(f'{key} must be a JSON object of strings, such as {{"prompt": "login"}}')
+
+
+@dataclass(frozen=True)
+class Banner(Text):
+    """What Harbor's portal shows above every page, a JSON object in a string; empty is none.
+
+    Portals parse it without looking: one that they cannot read breaks every page. What they would not show is none.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("success", "info", "warning", "danger")
+
+    def check(self, key: str, value: str) -> None:
+        super().check(key, value)
+        if value and (mistake := self._mistake(_json_object(value))):
+            raise errors.BadRequest(
+                f'{key} is empty or a JSON object in a string, such as {{"message": "Closed on Sunday", '
+                f'"type": "warning", "closable": true, "fromDate": "06/19/2026", "toDate": "06/21/2026"}}: {mistake}'
+            )
+
+    def _mistake(self, said: dict[str, Any] | None) -> str:
+        if said is None:
+            return "this is none"
+        if not isinstance(said.get("message"), str):
+            return "message must be a string"
+        if said.get("type") not in (None, *self.kinds):
+            return f"type must be {' or '.join(self.kinds)}"
+        if not isinstance(said.get("closable"), bool | None):
+            return "closable must be true or false"
+        wrong = [name for name in ("fromDate", "toDate") if not _is_date(said.get(name))]
+        return f"{wrong[0]} must be a date such as 06/19/2026" if wrong else ""
 
 
 @dataclass(frozen=True)
@@ -226,7 +254,7 @@ ITEMS: dict[str, Item] = {
     "skip_audit_log_database": Flag(),
     "scanner_skip_update_pulltime": Flag(),
     "session_timeout": Whole(60, most=_YEAR),
-    "banner_message": Text(),
+    "banner_message": Banner(),
     "disabled_audit_log_event_types": Text(),
 }
 REMEMBERED_SECONDS = 1.0
@@ -317,6 +345,25 @@ def _stored() -> dict[str, Any]:
     rows = Setting.objects.values_list("key", "value")
     # Another version may know more items.
     return {key: ITEMS[key].in_force(value) for key, value in rows if key in ITEMS}
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    """The object that the text is in JSON; None when it is anything else."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _is_date(value: Any) -> bool:
+    """Whether it is a day as Harbor's portal writes it, one of ISO 8601, or nothing."""
+    if value in (None, ""):
+        return True
+    try:
+        return bool(datetime.strptime(value, "%m/%d/%Y") if "/" in value else datetime.fromisoformat(value))
+    except (ValueError, TypeError):
+        return False
 
 
 def _check_together(values: Mapping[str, Any]) -> None:

@@ -101,6 +101,13 @@ class Unprocessable(Refusal):
     code = "UNSUPPORTED"
 
 
+class WrongMediaType(Refusal):
+    """The body has a Content-Type that is not read here."""
+
+    status = 415
+    code = "UNSUPPORTED"
+
+
 class NotFound(Refusal):
     """The resource was not found."""
 

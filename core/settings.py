@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "core.api.short_way.ShortWay",
     "django_structlog.middlewares.RequestMiddleware",
     "core.api.request_id.RequestId",
+    "core.api.slashes.MergedSlashes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "core.sessions.Sessions",
@@ -241,6 +242,7 @@ CREDENTIAL_LIFETIME = env.int("WHARF_CREDENTIAL_CACHE_SECONDS", default=300)
 LOGIN_FAILURES_PER_MINUTE = env.int("WHARF_LOGIN_FAILURES_PER_MINUTE", default=10)
 CSRF_COOKIE_NAME = "_gorilla_csrf"
 CSRF_HEADER_NAME = "HTTP_X_HARBOR_CSRF_TOKEN"
+CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_SECURE = SECURE
 CSRF_TRUSTED_ORIGINS = [EXTERNAL_URL]
@@ -249,7 +251,7 @@ LOGIN_URL = "/sign-in"
 
 # --- the API --------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rbac.authentication.Session", "rbac.authentication.Basic"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rbac.authentication.Basic", "rbac.authentication.Session"],
     "DEFAULT_PERMISSION_CLASSES": ["rbac.permissions.HasPermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.api.json_body.JsonBody"],
@@ -262,14 +264,15 @@ REST_FRAMEWORK = {
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
     "DEFAULT_SCHEMA_CLASS": "core.api.openapi.Described",
 }
+API_DESCRIPTION = (
+    "The REST API, with the conventions of Harbor's v2.0. Sign in with every request (basic, users and robots), or "
+    "by a session: `POST /c/login` with `principal` and `password` as a form; answers then carry "
+    "`X-Harbor-CSRF-Token`, which every change must send back. A repository's name in a path is encoded twice "
+    "(`a%252Fb`)."
+)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Wharf",
-    "DESCRIPTION": (
-        "The REST API, with the conventions of Harbor's v2.0. Sign in with every request (basic, users and robots), or "
-        "by a session: `POST /c/login` with `principal` and `password` as a form; answers then carry "
-        "`X-Harbor-CSRF-Token`, which every change must send back. A repository's name in a path is encoded twice "
-        "(`a%252Fb`)."
-    ),
+    "DESCRIPTION": API_DESCRIPTION,
     "VERSION": VERSION,
     "SERVERS": [{"url": "/api/v2.0"}],
     "SCHEMA_PATH_PREFIX": "/api/v2.0",

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, Q
+from django.db.models import Exists
 from django.db.models.functions import Now
 
 from core import locks
@@ -32,6 +32,8 @@ def claim(id: int, *, worker: str) -> Task | None:
     if task is None:
         return None
     most = turns.most_of(task.vendor_type)
+    if not task.series and most is None:
+        return _taken(task, worker)
     with transaction.atomic():
         # What is counted below must not change before our commit.
         if task.series:
@@ -42,38 +44,36 @@ def claim(id: int, *, worker: str) -> Task | None:
             locks.wait_in_transaction(f"job:{task.vendor_type}")
             if Task.objects.running().filter(vendor_type=task.vendor_type).count() >= most:
                 return None
-        paused = PausedQueue.objects.filter(job_type=task.vendor_type)
-        taken = (
-            Task.objects.pending()
-            .filter(~Exists(paused), pk=task.pk, due__lte=Now())
-            .update(
-                status=Status.RUNNING,
-                run_count=F("run_count") + 1,
-                worker=worker,
-                lease=Now() + LEASE,
-                start_time=Now(),
-                update_time=Now(),
-            )
-        )
-    return Task.objects.get(pk=task.pk) if taken else None
+        return _taken(task, worker)
+
+
+def _taken(task: Task, worker: str) -> Task | None:
+    """The task as it was read, but ours; None when it is another's, was another's meanwhile, or may not begin."""
+    paused = PausedQueue.objects.filter(job_type=task.vendor_type)
+    mine = {"status": Status.RUNNING, "run_count": task.run_count + 1, "worker": worker}
+    free = Task.objects.pending().filter(~Exists(paused), pk=task.pk, run_count=task.run_count, due__lte=Now())
+    if not free.update(**mine, lease=Now() + LEASE, start_time=Now(), update_time=Now()):
+        return None
+    for column, value in mine.items():
+        setattr(task, column, value)
+    return task
 
 
 def _is_somebodys_turn(task: Task) -> bool:
-    """Whether another one of its series runs, or should run first."""
-    others = Task.objects.unfinished().filter(series=task.series)
-    return others.filter(Q(id__lt=task.id) | Q(status=Status.RUNNING)).exists()
+    """Whether another one of its series should run first, or runs: one whose commit came before ours."""
+    first = Task.objects.first_of(task.series).values_list("id", flat=True)
+    return list(first) != [task.id] or Task.objects.running().filter(series=task.series).exists()
 
 
 def hold(task: Task, **news: Any) -> bool | None:
-    """Prolong the lease and write news (columns) into the row.
+    """Prolong the lease and write news (columns) into the row; inside the caller's transaction.
 
     Whether somebody asked the task to stop; None when it is not ours any more.
     """
-    with transaction.atomic():
-        held = Task.objects.held(task)
-        if not held.update(lease=Now() + LEASE, update_time=Now(), **news):
-            return None
-        return held.values_list("is_stop_asked", flat=True).get()
+    held = Task.objects.held(task)
+    if not held.update(lease=Now() + LEASE, update_time=Now(), **news):
+        return None
+    return held.values_list("is_stop_asked", flat=True).get()
 
 
 def finish(task: Task, *, status: Status, message: str = "", told: dict[str, Any] | None = None, **news: Any) -> bool:

@@ -110,7 +110,7 @@ def roll_up(execution_id: int, told: dict[str, Any] | None = None, message: str 
     # In a following statement: of two tasks that end at once, the second to come here sees both.
     theirs = Task.objects.filter(execution_id=execution_id)
     if not theirs.filter(status__in=UNFINISHED).exists():
-        execution.status = status.of_execution(set(theirs.values_list("status", flat=True)))
+        execution.status = status.of_execution(set(theirs.values_list("status", flat=True).distinct()))
         execution.end_time = Now()
     execution.update_time = Now()
     execution.save()

@@ -20,7 +20,7 @@ def after(task: Task) -> list[Turn]:
 
 def of_series(series: str) -> list[Turn]:
     """The first of a series, or nobody."""
-    return _turns(Task.objects.ready().filter(series=series), 1) if series else []
+    return _turns(Task.objects.ready().filter(id__in=Task.objects.first_of(series).values("id")), 1) if series else []
 
 
 def of_type(vendor_type: str, *, most: int = 5000) -> list[Turn]:

@@ -22,8 +22,8 @@ SEVERITIES = ("none", "low", "medium", "high", "critical")
 def checked(given: Mapping[str, str]) -> dict[str, str]:
     """The known keys, with their values as Harbor writes them; BadRequest for a value that makes no sense.
 
-    Keys of proxy projects, and `retention_id`, which belongs to the retention policy, are ignored as Harbor
-    ignores them for a plain project.
+    Keys of proxy projects are ignored as Harbor ignores them for a plain project, and so is `retention_id`, which
+    belongs to the retention policy, of a new one.
     """
     kept = {key: _boolean(key, given[key]) for key in BOOLEANS if key in given}
     if "severity" in given:
@@ -37,6 +37,16 @@ def checked_one(key: str, value: str) -> str:
     if key not in kept:
         raise errors.BadRequest(f"invalid key: {key[:40]!r} is none of {', '.join(KEYS)}")
     return kept[key]
+
+
+def check_retention(given: Mapping[str, str], project: str) -> None:
+    """BadRequest when a change names a retention policy that is not the project's. None has one yet."""
+    if "retention_id" in given:
+        number = given["retention_id"][:40]
+        raise errors.BadRequest(
+            f"metadata.retention_id: {number!r} is not the retention policy of the project {project}, "
+            "which has none; leave it out"
+        )
 
 
 def _boolean(key: str, value: str) -> str:

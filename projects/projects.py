@@ -47,7 +47,8 @@ def create_for(*, name: str, owner: User) -> Project:
 
 
 def update(*, project: Project, metadata: Mapping[str, str], actor: Actor) -> None:
-    """Change what is given; metadata are merged key by key."""
+    """Change what is given; metadata are merged key by key. BadRequest for what cannot be."""
+    project_metadata.check_retention(metadata, project.name)
     kept = project_metadata.checked(metadata)
     with _metadata_of(project, actor) as known:
         known.update(kept)

@@ -142,7 +142,7 @@ def _user(name: str) -> _Account:
 def _robot(kept: str) -> _Account:
     robot, digests = finders.robot_with_live_secrets(kept) if "\0" not in kept else (None, {})
     kinds = RobotSecret.Kind
-    return _Account(robot, generated=digests.get(kinds.GENERATED, []), chosen=digests.get(kinds.CHOSEN, []))
+    return _Account(robot, generated=digests.get(kinds.GENERATED, []), chosen=digests.get(kinds.CHOSEN) or [_NOBODYS])
 
 
 def _fits_generated(account: _Account, secret: str) -> bool:

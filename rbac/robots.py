@@ -47,7 +47,7 @@ def create(
     It lives for so many days; NEVER ends it, and 0 is the configured number.
 
     Raises BadRequest for permissions that no robot may have, Denied for those that its maker does not have
-    himself, Conflict when the name is taken.
+    himself and when it would outlive a robot that makes it, Conflict when the name is taken.
     """
     # The rule of projects' names, which keeps `+` out of them.
     if not oci.is_project_name(short_name):
@@ -70,6 +70,7 @@ def create(
         created_by=actor.kept_name if isinstance(actor, Robot) else actor.name,
     )
     robot.expires = _expiry(robot.created, days)
+    _check_end(robot, actor)
     # With a prefix of letters, it could be a person's.
     if User.objects.live().filter(username=robot.name).exists():
         raise errors.Conflict(f"a user is called {robot.name}")
@@ -208,8 +209,17 @@ def _has(actor: Actor, places: Places, kind: str, namespace: str, resource: str,
 
 def _checked_duration(days: int) -> int:
     if days != NEVER and not 0 < days <= DAYS_MOST:
-        raise errors.BadRequest(f"bad request error duration input: {days}, it must be -1 (never) or a positive number")
+        raise errors.BadRequest(
+            f"bad request error duration input: {days}, it must be -1 (never) or 1 to {DAYS_MOST} days"
+        )
     return days
+
+
+def _check_end(robot: Robot, maker: Actor) -> None:
+    """Denied when a robot's robot would outlive it: time is a right, too."""
+    end = maker.expires if isinstance(maker, Robot) else None
+    if end is not None and (robot.expires is None or robot.expires > end):
+        raise errors.Denied(f"no robot outlives the one that made it, and you end at {end:%Y-%m-%d %H:%M} UTC")
 
 
 def _expiry(created: datetime, days: int) -> datetime | None:

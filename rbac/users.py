@@ -124,13 +124,18 @@ def delete(*, user: User, actor: Actor) -> None:
 
 
 def find(*, user_id: int, actor: Actor, action: str) -> User:
-    """A user, for himself or for who may do this to everybody; Forbidden for others, whether he exists or not."""
+    """A user, for himself or for who may do this to everybody; Forbidden for others, whether he exists or not.
+
+    A robot that manages users reads the system admins and changes none: it would be one as soon as it had a password.
+    """
     is_self = isinstance(actor, User) and actor.pk == user_id
     if not is_self and not allowed(actor, "user", action):
         raise errors.Forbidden(f"Not authorized to {action} user: {user_id}")
     user: User | None = User.objects.live().filter(pk=user_id).first()
     if user is None:
         raise errors.NotFound(f"user {user_id} not found")
+    if user.is_sysadmin and action != "read" and not (is_self or actor.is_sysadmin):
+        raise errors.Forbidden("Only a system admin changes the account of one")
     return user
 
 

@@ -33,9 +33,6 @@ def enter(request: HttpRequest, path: str = "") -> HttpResponse:
         if isinstance(refusal, errors.Unauthenticated):
             response["WWW-Authenticate"] = _challenge(request, path)
     response["Docker-Distribution-Api-Version"] = "registry/2.0"
-    if request.method == "HEAD" and response.content:
-        response["Content-Length"] = str(len(response.content))
-        response.content = b""
     return response
 
 

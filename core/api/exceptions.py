@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,22 +13,26 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import RawPostDataException
 from rest_framework import exceptions as drf
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import errors
 
 MACHINE_PATHS = ("/api/", "/v2/", "/service/", "/c/")
+_NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 log = structlog.get_logger(__name__)
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: Harbor's error body."""
+    request = context.get("request")
+    if isinstance(error, drf.UnsupportedMediaType) and request is not None:
+        error = _wrong_media_type(request)
     refusal = as_refusal(error)
     if refusal is None:
         return None  # JsonErrors answers what nobody expected.
     response = Response(refusal.for_api(), status=refusal.status)
     _add_headers(response, refusal)
-    request = context.get("request")
     if refusal.status == 401 and request is not None:
         response["WWW-Authenticate"] = 'Basic realm="harbor"'
     return response
@@ -40,11 +45,12 @@ class JsonErrors:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
-            return render(request, errors.BadRequest("The address holds a null byte."))
+        is_for_machines = request.path.startswith(MACHINE_PATHS)
+        if is_for_machines and (mistake := _mistake_of_address(request)):
+            return render(request, errors.BadRequest(mistake))
         response = self.get_response(request)
         is_page = response.get("Content-Type", "").startswith("text/html")
-        if request.path.startswith(MACHINE_PATHS) and response.status_code >= 400 and is_page:
+        if is_for_machines and response.status_code >= 400 and is_page:
             refusal = errors.NotFound("resource not found") if response.status_code == 404 else None
             return render(request, refusal, status=response.status_code)
         return response
@@ -95,6 +101,24 @@ def as_refusal(error: Exception) -> errors.Refusal | None:
     if isinstance(error, drf.APIException):
         return _from_drf(error)
     return None
+
+
+def _mistake_of_address(request: HttpRequest) -> str:
+    """Why nobody can read a request's address; empty when one can."""
+    query = request.META.get("QUERY_STRING", "")
+    if "\0" in request.path or "%00" in query:
+        return "The address holds a null byte."
+    # Harbor (Go's url.ParseQuery) refuses both too: who guesses what they mean guesses otherwise than the next one.
+    if ";" in query:
+        return "The parameters of a query are separated by &, not by ';': a ';' of a value is written %3B."
+    if _NO_ESCAPE.search(query):
+        return "The query holds a % that begins no escape: a % of a value is written %25."
+    return ""
+
+
+def _wrong_media_type(request: Request) -> errors.WrongMediaType:
+    wanted = " or ".join(parser.media_type for parser in request.parsers or ())
+    return errors.WrongMediaType(f"The body is read with the header Content-Type: {wanted} only")
 
 
 def _from_drf(error: drf.APIException) -> errors.Refusal:

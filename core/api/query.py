@@ -153,8 +153,8 @@ def as_q(model: type[models.Model], path: str, key: str, condition: Condition) -
             return Q(*(Q(**{path: typed(value)}) for value in values))
 
 
-def _field(model: type[models.Model], path: str) -> models.Field[Any, Any] | None:
-    """The column behind a path; None for what a view computed, which is text."""
+def _field(model: type[models.Model], path: str) -> models.Field[Any, Any]:
+    """The column behind a path, of a relation the one that is referred to; what a view computed is text."""
     field: Any = None
     for part in path.split("__"):
         try:
@@ -162,10 +162,10 @@ def _field(model: type[models.Model], path: str) -> models.Field[Any, Any] | Non
         except FieldDoesNotExist:
             return models.CharField()
         model = field.related_model or model
-    return field  # type: ignore[no-any-return]
+    return field.target_field if isinstance(field, models.ForeignKey) else field
 
 
-def _typed(field: models.Field[Any, Any] | None, key: str, text: str) -> Any:
+def _typed(field: models.Field[Any, Any], key: str, text: str) -> Any:
     if isinstance(field, models.DateTimeField):
         return _time(key, text)
     if isinstance(field, models.BooleanField):

@@ -50,6 +50,15 @@ class Handler(WSGIHandler):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """What WSGI wants: the parts of the body."""
+        parts = self._parts(environ, start_response)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return parts
+        # The headers tell of it (RFC 9110, 9.3.2), and the server would warn of it and throw it away.
+        if close := getattr(parts, "close", None):
+            close()
+        return []
+
+    def _parts(self, environ: dict[str, Any], start_response: Any) -> Any:
         if not environ["PATH_INFO"].startswith(SHORT_PATHS):
             return super().__call__(environ, start_response)
         response = self._middleware_chain(self.request_class(environ))

@@ -224,6 +224,11 @@ def gunicorn(python: str, bind: str, workers: int, scratch: str) -> list[str]:
         str(GRACE_SECONDS),
         "--keep-alive",
         "75",
+        # nginx has judged how long an address (0: any) and a header may be, and answers in JSON.
+        "--limit-request-line",
+        "0",
+        "--limit-request-field_size",
+        str(64 * 1024),
         # Its default lies in the home folder, where two platforms would fight over it.
         "--no-control-socket",
         "--worker-tmp-dir",

@@ -6,7 +6,7 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from core.partitions import monthly
@@ -29,10 +29,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def ready(self) -> TaskQuerySet:
         """Those that may begin, as far as they know: due, of no paused queue, and the first of their series."""
         paused = PausedQueue.objects.filter(job_type=OuterRef("vendor_type"))
-        earlier = Task.objects.filter(series=OuterRef("series"), id__lt=OuterRef("id"), status__in=UNFINISHED)
-        return self.pending().filter(
-            ~Exists(paused), Q(series="") | ~Exists(earlier.exclude(series="")), due__lte=Now()
-        )
+        # One look at the index for each; as NOT EXISTS it would be a join of each with all others of a long series.
+        head = Subquery(Task.objects.first_of(OuterRef("series")).values("id"))
+        return self.pending().filter(~Exists(paused), Q(series="") | Q(id=head), due__lte=Now())
+
+    def first_of(self, series: str | OuterRef) -> TaskQuerySet:
+        """The unfinished task of a series that is or will be the next."""
+        return self.unfinished().filter(series=series).exclude(series="").order_by("id")[:1]
 
     def held(self, task: Task) -> TaskQuerySet:
         """The task, as long as this attempt is the one that runs it."""

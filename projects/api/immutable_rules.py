@@ -63,7 +63,12 @@ class ImmutableRules(InProject):
     def list(self, request: Request, **_: Any) -> Response:
         return self.listing(ImmutableRule.objects.filter(project=self.get_project()), as_json)
 
-    @operation("Create an immutable tag rule", body=RuleForm, status=201, refuses=(409,))
+    @operation(
+        "Create an immutable tag rule; it is stored and shown, nothing enforces it yet",
+        body=RuleForm,
+        status=201,
+        refuses=(409,),
+    )
     def create(self, request: Request, **_: Any) -> Response:
         given = self._given()
         rule = immutable_rules.create(

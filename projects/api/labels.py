@@ -38,7 +38,7 @@ class NewLabel(LabelForm):
 
 
 class LabelById(Form):
-    id = Whole(default=0)
+    id = Whole()
 
 
 def as_json(label: Label) -> dict[str, Any]:

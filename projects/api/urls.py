@@ -44,7 +44,7 @@ urlpatterns = [
         Members.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
     # The slash at the end is Harbor's.
-    path(f"{_PROJECT}/metadatas/", Metadata.as_view({"get": "list", "post": "create"})),
+    path(f"{_PROJECT}/metadatas", Metadata.as_view({"get": "list", "post": "create"})),
     path(
         f"{_PROJECT}/metadatas/<str:meta_name>",
         Metadata.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),

@@ -102,7 +102,8 @@ class OneUser(Resource):
         "retrieve": SIGNED_IN,
         "update": SIGNED_IN,
         "password": SIGNED_IN,
-        "sysadmin": "update",
+        # No robot can be given that.
+        "sysadmin": "appoint",
         "cli_secret": SIGNED_IN,
     }
 
@@ -134,7 +135,7 @@ class OneUser(Resource):
     @operation("Make a user a system admin, or no longer one", body=SysadminFlag)
     def sysadmin(self, request: Request, user_id: int) -> Response:
         actor = actor_of(request)
-        user = users.find(user_id=user_id, actor=actor, action="update")
+        user = users.find(user_id=user_id, actor=actor, action="appoint")
         users.set_sysadmin(user=user, is_sysadmin=self.body(SysadminFlag)["sysadmin_flag"], actor=actor)
         return self.done()
 

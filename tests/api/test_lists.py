@@ -66,7 +66,7 @@ NOT_ROWS = {
     "permissions": "what the table of roles says",
     "users/current/permissions": "what the table of roles says",
     "auditlog-exts/events": "the kinds of events that the program knows",
-    "projects/<str:project_name_or_id>/metadatas/": "one object with the keys that there are",
+    "projects/<str:project_name_or_id>/metadatas": "one object with the keys that there are",
     "projects/<str:project_name_or_id>/scanner/candidates": "none yet",
     "search": "two lists of 100 at most (tests/projects/test_search_api.py)",
 }

@@ -48,7 +48,7 @@ POST  /projects                               project_name public metadata regis
 PUT   /projects/{project_name_or_id}          metadata
 POST  /projects/{project_name_or_id}/members  role_id member_user member_group tag_scope
 PUT   /projects/{project_name_or_id}/members/{mid}  role_id tag_scope
-POST  /projects/{project_name_or_id}/metadatas/
+POST  /projects/{project_name_or_id}/metadatas
 PUT   /projects/{project_name_or_id}/metadatas/{meta_name}
 PUT   /projects/{project_name_or_id}/scanner  uuid
 POST  /projects/{project_name_or_id}/immutabletagrules  priority disabled action template tag_selectors scope_selectors

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from django.urls import resolve
 
 from bench import lists, report
+from bench.jobs import NUMBER, Start
 from bench.lists import Page
 from bench.load import Load
 from bench.phases import PHASES
@@ -62,6 +63,13 @@ def test_a_list_is_judged_by_its_median_and_a_slow_page_stated_as_missed() -> No
     assert "Missed: /repositories page 58 as member." in page
     assert "| `/projects` | admin | 1 | 1000 | **99.0** | 20.0 to 900.0 | reached |" in page
     assert "| `/repositories` | member | 58 | 5783 | **101.0** | 90.0 to 130.0 | **missed** |" in page
+
+
+def test_jobs_are_judged_by_the_median_of_the_rounds() -> None:
+    starts = [Start(NUMBER / rate, {"worker": NUMBER * 0.005}) for rate in (90, 101, 300)]
+    page = report.as_markdown([result((1300, 1000))], [], [], starts)
+    assert "101/s [90-300] (≥ 100/s: reached); CPU µs a job, its end included: worker 5000" in page
+    assert "Missed: 1000 jobs." in report.as_markdown([result((1300, 1000))], [], [], starts[:1])
 
 
 def test_every_list_is_measured() -> None:

@@ -119,6 +119,17 @@ def each_program_comes_back_by_itself(stack: Stack) -> None:
         _wait(lambda: _health(stack) == "healthy", f"not healthy after {service} was killed", 90)
 
 
+def jobs_run_and_outlive_their_worker(stack: Stack) -> None:
+    """A dry run of garbage collection over the API; and one that is asked for while nobody is there to do it."""
+    _collect_dry(stack)
+    before = stack.pid("bulk")
+    os.kill(before, signal.SIGKILL)
+    _collect_dry(stack)
+    assert _is_another(stack, "bulk", before), "somebody else did it"
+    pools = {pool["worker_pool_id"].partition("@")[0] for pool in _asked(stack, "/jobservice/pools").json()}
+    assert pools == {"worker", "bulk"}, pools
+
+
 def all_come_back_with_the_engine(stack: Stack) -> None:
     """The engine ends and starts again, as when the machine does: all at once, and without the one-shots."""
     pushed = stack.push("library-of-alice/app:reboot")
@@ -299,6 +310,21 @@ def _runs(stack: Stack, service: str) -> bool:
     return bool(stack.containers(service)) and bool(stack.inspect(service)["State"]["Running"])
 
 
+def _collect_dry(stack: Stack) -> None:
+    body = {"schedule": {"type": "Manual"}, "parameters": {"dry_run": True}}
+    answer = stack.api("POST", "/system/gc/schedule", stack.admin, json=body)
+    assert answer.status_code == 201, answer.text
+    run = answer.headers["Location"].removeprefix("/api/v2.0")
+    _wait(lambda: _asked(stack, run).json()["job_status"] not in ("Pending", "Running"), f"{run} does not end", 180)
+    said = _asked(stack, f"{run}/log").text
+    assert _asked(stack, run).json()["job_status"] == "Success", said
+    assert "The GC could free up" in said, said
+
+
+def _asked(stack: Stack, path: str) -> requests.Response:
+    return stack.api("GET", path, stack.admin)
+
+
 def _is_well(stack: Stack, service: str) -> bool:
     return bool(stack.inspect(service)["State"]["Health"]["Status"] == "healthy")
 
@@ -386,6 +412,7 @@ WITH_V1 = (
     a_killed_init_does_no_harm,
     everything_starts_and_an_image_comes_back,
     each_program_comes_back_by_itself,
+    jobs_run_and_outlive_their_worker,
     all_come_back_with_the_engine,
     worker_and_beat_are_well_too,
     two_cores_share_the_work,

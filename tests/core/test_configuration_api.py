@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,46 @@ def test_what_an_item_cannot_be(story: Story, values: dict[str, Any], status: in
     # All or nothing.
     assert not Setting.objects.exists()
     assert not AuditLog.objects.filter(resource_type="configuration").exists()
+
+
+BANNER = {"message": "Closed", "type": "danger", "closable": True, "fromDate": "06/19/2026", "toDate": "06/21/2026"}
+
+
+@pytest.mark.parametrize(
+    "banner",
+    ["", json.dumps(BANNER), '{"message": ""}', json.dumps({**BANNER, "fromDate": None, "toDate": "", "link": "/x"}),
+     json.dumps({**BANNER, "fromDate": "2026-06-19T00:00:00.000Z", "toDate": "2026-06-21"})],
+)  # fmt: skip
+def test_a_banner_is_what_harbors_portal_shows(story: Story, banner: str) -> None:
+    assert put(story, banner_message=banner).status_code == 200
+    assert Api().get("/systeminfo").json()["banner_message"] == banner
+
+
+@pytest.mark.parametrize(
+    ("banner", "words"),
+    [
+        ("Maintenance on Sunday", "this is none"),
+        ('"Maintenance on Sunday"', "this is none"),
+        ("[]", "this is none"),
+        ("{", "this is none"),
+        ("[" * 16000, "this is none"),
+        ("{}", "message must be a string"),
+        (json.dumps({**BANNER, "message": 7}), "message must be a string"),
+        (json.dumps({**BANNER, "type": "purple"}), "type must be success or info or warning or danger"),
+        (json.dumps({**BANNER, "type": ["info"]}), "type must be"),
+        (json.dumps({**BANNER, "closable": "yes"}), "closable must be true or false"),
+        (json.dumps({**BANNER, "fromDate": "tomorrow"}), "fromDate must be a date such as 06/19/2026"),
+        (json.dumps({**BANNER, "toDate": "31/12/2026"}), "toDate must be a date"),
+        (json.dumps({**BANNER, "toDate": 20261231}), "toDate must be a date"),
+    ],
+    ids=lambda case: str(case)[:40],
+)
+def test_a_banner_that_would_break_every_page_is_refused(story: Story, banner: str, words: str) -> None:
+    answer = put(story, banner_message=banner)
+    assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+    assert message(answer).startswith("banner_message is empty or a JSON object in a string, such as {")
+    assert words in message(answer)
+    assert not Setting.objects.exists()
 
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b'"x"', b'{"oidc_name": "\\u0000"}', b'{"oidc_name": "\\ud800"}'])

@@ -83,9 +83,69 @@ def test_strange_bodies_are_the_callers_mistake(story: Story, content: bytes) ->
         assert answer.status_code in (400, 422) or (path == "/projects/team" and answer.status_code == 200)
 
 
-def test_other_kinds_of_bodies_are_not_read(story: Story) -> None:
-    answer = Api(story.admin).send("POST", "/users", b"username=x", "application/x-www-form-urlencoded")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"name"', "The body is not valid JSON at line 1, column 8: expecting ':' delimiter"),
+        (b'{"name": "x",\n "scope" "g"}', "The body is not valid JSON at line 2, column 10: expecting ':' delimiter"),
+        (b"{'name': 'x'}", "line 1, column 2: expecting property name enclosed in double quotes"),
+        (b"{} {}", "line 1, column 4: extra data"),
+        (b" ", "line 1, column 2: expecting value"),
+        (b'{"name": "\xff"}', "The body is no UTF-8: its byte 11 is 0xff, which cannot stand there"),
+        (b'\xef\xbb\xbf{"name": "x"}', "The body begins with a byte order mark, which JSON must not have"),
+        (b'{"name": NaN}', "The body says NaN, which is no number of JSON"),
+        (b'{"name": -Infinity}', "The body says -Infinity, which is no number of JSON"),
+        (b'{"name": ' + b"9" * 5000 + b"}", "The body holds a number of 5000 digits; nothing here is so large"),
+        (b'{"name": "\\ud800"}', "The body holds half of a surrogate pair, which is no character"),
+        (b'{"name": "\\u0000"}', "The body holds a null byte"),
+    ],
+    ids=lambda case: repr(case)[:30],
+)
+def test_what_is_wrong_with_a_body_is_said_in_words(story: Story, content: bytes, words: str) -> None:
+    answer = Api(story.admin).send("POST", "/labels", content)
+    message = answer.json()["errors"][0]["message"]
+    assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+    assert words in message
+    assert "Error" not in message
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", ""])
+def test_other_kinds_of_bodies_are_not_read_and_the_answer_says_which_are(story: Story, kind: str) -> None:
+    answer = Api(story.admin).send("POST", "/users", b'{"username": "x"}', kind)
     assert (answer.status_code, code(answer)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    wanted = "The body is read with the header Content-Type: application/json only"
+    assert answer.json()["errors"][0]["message"] == wanted
+
+
+QUERIES_OF_NONE = [
+    ("page=1;page_size=3", "separated by &, not by ';': a ';' of a value is written %3B"),
+    ("q=name=x;y", "separated by &, not by ';'"),
+    ("name=100%", "a % that begins no escape: a % of a value is written %25"),
+    ("name=%zz&page=1", "a % that begins no escape"),
+    ("%2", "a % that begins no escape"),
+]
+
+
+@pytest.mark.parametrize(("query", "words"), QUERIES_OF_NONE)
+@pytest.mark.parametrize("path", ["/projects", "/users/current", "/nothing", "/api/version"])
+def test_a_query_that_harbor_cannot_read_is_refused_whatever_is_asked(path: str, query: str, words: str) -> None:
+    answer = Api().get(f"{path}?{query}")
+    assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+    assert words in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(("query", "words"), QUERIES_OF_NONE)
+def test_container_clients_hear_it_too(query: str, words: str) -> None:
+    for path in ("/v2/team/app/tags/list", "/service/token"):
+        answer = Client().get(f"{path}?{query}")
+        assert (answer.status_code, code(answer)) == (400, "UNSUPPORTED")
+        assert words in answer.json()["errors"][0]["message"]
+
+
+def test_what_is_escaped_belongs_to_the_value(story: Story) -> None:
+    for query in ("name=a%3Bb", "q=name%3Da%3bb", "name=100%25", "name=%C3%BC"):
+        answer = Api(story.alice).get(f"/projects?{query}")
+        assert (answer.status_code, answer.json()) == (200, [])
 
 
 @pytest.mark.parametrize(

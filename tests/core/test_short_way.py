@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
+from django.http import StreamingHttpResponse
 from django.test import Client, RequestFactory
 
 from core.api.short_way import Handler
@@ -62,11 +63,11 @@ def test_the_audit_log_knows_who_asked_from_where(team: Project, alice: User) ->
     assert (row.address, row.request_id) == ("192.0.2.7", "push-1")
 
 
-def served(handler: WSGIHandler, path: str, **headers: str) -> tuple[str, dict[str, str], bytes]:
+def served(handler: WSGIHandler, path: str, method: str = "GET", **headers: str) -> tuple[str, dict[str, str], bytes]:
     """What a WSGI server gets: status, headers and body."""
     told: list[Any] = []
 
-    environ = RequestFactory().get(path, headers={"X-Request-Id": "same", **headers}).environ
+    environ = RequestFactory().generic(method, path, headers={"X-Request-Id": "same", **headers}).environ
 
     def start_response(status: str, headers: list[tuple[str, str]], failure: Any = None) -> Any:
         told.extend((status, dict(headers)))
@@ -83,6 +84,45 @@ def test_the_server_hears_what_django_itself_would_have_said(path: str) -> None:
         assert short == django
     assert short[0] == django[0]
     assert short[1].keys() == django[1].keys()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v2.0/ping", "200 OK"),
+        ("/api/v2.0/users/x", "422 Unprocessable Entity"),
+        ("/api/v2.0/users/current", "401 Unauthorized"),
+        ("/api/v2.0/nothing", "404 Not Found"),
+        ("/service/token", "405 Method Not Allowed"),
+        ("/v2/", "401 Unauthorized"),
+        ("/v2/team/app/manifests/v1", "401 Unauthorized"),
+        ("/sign-in", "200 OK"),
+        ("/nothing", "404 Not Found"),
+    ],
+)
+def test_a_head_hears_the_length_and_gets_no_body(path: str, status: str) -> None:
+    """The server warns of each body that it has to throw away."""
+    told, headers, body = served(Handler(), path, "HEAD")
+    assert (told, body) == (status, b"")
+    assert int(headers["Content-Length"]) > 0
+
+
+@pytest.mark.django_db
+def test_what_a_head_does_not_get_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that comes in parts may hold a file, or a place in the database."""
+    closed: list[bool] = []
+
+    class Answer(StreamingHttpResponse):
+        def close(self) -> None:
+            closed.append(True)
+            super().close()
+
+    handler = Handler()
+    monkeypatch.setattr(handler, "_middleware_chain", lambda request: Answer([b"one", b"two"]))
+    assert served(handler, "/api/v2.0/ping", "HEAD")[2] == b""
+    assert closed == [True]
+    assert served(handler, "/api/v2.0/ping")[2] == b"onetwo"
 
 
 @pytest.mark.django_db(transaction=True)

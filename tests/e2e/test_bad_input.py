@@ -44,6 +44,30 @@ def test_bad_names_are_refused_in_json(alice: Client, path: str) -> None:
     assert json.loads(answer.read())["errors"][0]["code"]
 
 
+@pytest.mark.parametrize("path", ["/api/v2.0/projects?name=", "/v2/team/app/tags/list?last=", "/?q="])
+def test_an_address_that_is_too_long_is_refused_in_json(anonymous: Client, path: str) -> None:
+    answer = anonymous.call("GET", path + "a" * 70_000)
+    assert (answer.status_code, code_of(answer)) == (414, "REQUEST_URI_TOO_LONG")
+    assert answer.json()["errors"][0]["message"] == "The address is longer than 64 KiB."
+    assert "a" * 100 not in answer.text
+
+
+@pytest.mark.parametrize("length", [5_000, 60_000])
+def test_a_long_address_and_a_long_header_reach_who_answers_them(anonymous: Client, length: int) -> None:
+    found = anonymous.call("GET", f"/api/v2.0/projects?name={'a' * length}")
+    assert (found.status_code, found.json()) == (200, [])
+    unknown = anonymous.call("GET", f"/v2/team/app/tags/list?last={'a' * length}")
+    assert (unknown.status_code, code_of(unknown)) == (401, "UNAUTHORIZED")
+    headers = {"Authorization": f"Bearer {'a' * length}"}
+    refused = anonymous.call("GET", "/v2/team/app/tags/list", headers=headers)
+    assert (refused.status_code, code_of(refused)) == (401, "UNAUTHORIZED")
+
+
+def test_a_header_that_is_too_long_is_refused_in_json(anonymous: Client) -> None:
+    answer = anonymous.call("GET", "/api/v2.0/projects", headers={"X-Long": "a" * 70_000})
+    assert (answer.status_code, code_of(answer)) == (431, "REQUEST_HEADER_FIELDS_TOO_LARGE")
+
+
 def test_an_encoded_slash_is_judged_as_a_slash(app: Repository, mallory: Client) -> None:
     digest = app.push_blob(os.urandom(100))
     encoded = app.name.replace("/", "%2F")

@@ -72,6 +72,39 @@ def test_alice_makes_a_project_and_copies_the_command_that_pulls(
     assert complaints == []
 
 
+CUT = """[...document.querySelectorAll(".copy code")].filter((code) => code.scrollWidth > code.clientWidth)
+    .map((code) => code.textContent)"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_longest_names_there_are_fit_and_no_command_is_cut(
+    page: Page, platform: Platform, people: People, width: int
+) -> None:
+    longest = "p" * 255
+    platform.make_project(longest, people["alice"], public=True)
+    platform.make_project("longer", platform.make_user("u" * 240), public=True)
+    repository = Client(platform.url, people["alice"]).repository(f"team/{'r' * 200}")
+    digest = repository.push(make_image(), "t" * 128)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto("/")
+    sign_in(page)
+    here = f"/projects/{repository.name.replace('/', '/repositories/')}"
+    paths = ["/", f"/projects/{longest}", "/projects/team", here, f"{here}/artifacts/{digest}"]
+    for path in paths:
+        page.goto(path)
+        expect(page.locator("main h1")).to_be_visible()
+        page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
+        assert page.evaluate(CUT) == [], path
+
+
+def test_the_explorer_says_in_chinese_what_is_ours_to_say(page: Page) -> None:
+    page.goto("/devcenter-api-2.0")
+    page.get_by_role("button", name="简体中文").click()
+    expect(page.locator(".info")).to_contain_text("双重编码")
+    expect(page.locator(".info")).not_to_contain_text("Sign in with every request")
+
+
 def test_alice_tries_an_operation_in_the_explorer_which_loads_nothing_from_elsewhere(
     page: Page, platform: Platform, people: People
 ) -> None:

@@ -215,7 +215,7 @@ def test_what_an_admin_configures_at_one_core_holds_at_all(replicas: Platform) -
     def says(name: str, wanted: str) -> bool:
         return bool(at(replicas, name).call("GET", "/api/v2.0/systeminfo").json()["banner_message"] == wanted)
 
-    for one, words in zip(CORES, ("", "Closed on Friday", ""), strict=True):
+    for one, words in zip(CORES, ("", '{"message": "Closed on Friday"}', ""), strict=True):
         changed = at(replicas, one).session.put(
             f"{at(replicas, one).url}/api/v2.0/configurations",
             json={"banner_message": words},

@@ -11,6 +11,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
+from core import locks
 from jobservice import bell, claims, queues, runner, service, sweep, turns
 from jobservice.context import Context
 from jobservice.models import Execution, PausedQueue, Task
@@ -381,6 +382,24 @@ def test_who_lost_his_lease_can_say_nothing_more_about_the_task() -> None:
     assert not claims.give_back(dead, after=timedelta(), message="too late")
     assert claims.finish(again, status=Status.SUCCESS)
     assert (now(execution).status, now(execution).status_message) == ("Success", "")
+
+
+def test_who_read_a_task_before_another_attempt_does_not_begin_it_with_what_he_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (task,) = tasks_of(submit(series="one"))
+
+    def another_attempt(name: str) -> None:
+        monkeypatch.undo()
+        other = claims.claim(task.id, worker="quick/1")
+        assert other is not None
+        assert claims.give_back(other, after=timedelta(), message="its worker ends", state={"at": 5})
+
+    monkeypatch.setattr(locks, "wait_in_transaction", another_attempt)
+    assert claims.claim(task.id, worker="slow/1") is None
+    again = claims.claim(task.id, worker="next/1")
+    assert again is not None
+    assert (again.state, again.run_count) == ({"at": 5}, 2)
 
 
 def test_what_kills_its_workers_ends() -> None:

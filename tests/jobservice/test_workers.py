@@ -1,32 +1,25 @@
-"""Real workers: what they do once, and what survives their death, a forgetful Redis, and lost connections."""
+"""Real workers: what they do once, in turns, and for whom; and what survives lost connections."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from core import redis
 from jobservice import service, sweep, workers
-from jobservice.job import Job, Queue
-from jobservice.models import Execution, Task, WorkerPool
-from jobservice.status import Status, Trigger
-from tests.jobservice.jobs import Steps, TwoAtOnce, tasks_of
+from jobservice.job import Queue
+from jobservice.models import Task
+from jobservice.status import Status
+from tests.jobservice.jobs import TwoAtOnce, tasks_of
+from tests.jobservice.real_workers import BACK, FRONT, busy_process, lines, stands, submit, wait, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PROJECT = Path(__file__).parents[2]
-FRONT, BACK = "interactive,event", "scheduled,bulk"
 
 
 @pytest.fixture(autouse=True)
@@ -40,54 +33,6 @@ def clean_tables() -> Iterator[None]:
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
     return tmp_path / "notes"
-
-
-@contextmanager
-def worker(name: str, queues: str = FRONT, processes: int = 2) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker on the tests' own database and Redis, until the block ends."""
-    settings = connection.settings_dict
-    folder = str(settings["HOST"]).replace("/", "%2F")
-    url = f"postgres://{settings['USER']}@{folder}/{settings['NAME']}"
-    environment = {**os.environ, "WHARF_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "core.settings"}
-    command = [
-        sys.executable, "-m", "celery", "-A", "core.celery", "worker", "-I", "tests.jobservice.jobs",
-        "--hostname", f"{name}@test", "--queues", queues, "--concurrency", str(processes), "--loglevel", "WARNING",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, env=environment, cwd=PROJECT, start_new_session=True)
-    try:
-        wait(lambda: WorkerPool.objects.filter(pool_id=f"{name}@test").exists())
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(30)
-
-
-def wait(question: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline, list(Task.objects.values_list("id", "status", "status_message", "worker"))
-        time.sleep(0.05)
-
-
-def submit(notes: Path, steps: int = 1, *, job: type[Job] = Steps, count: int = 1, **more: Any) -> Execution:
-    tasks = [{"notes": str(notes), "steps": steps}] * count
-    return service.submit(job, trigger=Trigger.MANUAL, tasks=tasks, **more)
-
-
-def stands(execution: Execution) -> str:
-    return Execution.objects.get(id=execution.id).status
-
-
-def lines(notes: Path, word: str) -> list[list[str]]:
-    text = notes.read_text() if notes.exists() else ""
-    return [line.split() for line in text.splitlines() if line.startswith(word)]
-
-
-def busy_process(notes: Path) -> int:
-    """The process that has begun a task."""
-    wait(lambda: lines(notes, "begin"))
-    return int(lines(notes, "begin")[-1][3])
 
 
 def let_the_lease_end() -> None:
@@ -109,46 +54,6 @@ def test_of_two_workers_each_task_is_done_by_one(notes: Path) -> None:
     begun = [number for _, number, *_ in lines(notes, "begin")]
     assert sorted(begun) == sorted(str(task.id) for task in tasks_of(execution))
     assert len(set(begun)) == 40
-
-
-def test_a_killed_process_is_replaced_and_its_task_goes_on_from_its_last_step(notes: Path) -> None:
-    with worker("one"):
-        execution = submit(notes, 60)
-        pid = busy_process(notes)
-        wait(lambda: tasks_of(execution)[0].state.get("step", 0) > 5)
-        os.kill(pid, signal.SIGKILL)
-        let_the_lease_end()
-        wait(lambda: stands(execution) == "Success")
-    (task,) = tasks_of(execution)
-    assert task.run_count == 2
-    assert int(lines(notes, "begin")[1][2]) > 5
-    assert len(lines(notes, "end")) == 1
-
-
-def test_a_killed_worker_loses_nothing(notes: Path) -> None:
-    with worker("one") as first:
-        execution = submit(notes, 60, count=4)
-        busy_process(notes)
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
-        with worker("two"):
-            let_the_lease_end()
-            ring_again()
-            wait(lambda: stands(execution) == "Success")
-    assert len(lines(notes, "end")) == 4
-
-
-def test_a_redis_that_forgets_everything_loses_nothing(notes: Path) -> None:
-    with worker("one", processes=1):
-        execution = submit(notes, 30, count=5)
-        busy_process(notes)
-        redis.connection().flushall()
-        Task.objects.filter(status=Status.PENDING).update(
-            rung=Now() - timedelta(hours=1), due=Now() - timedelta(hours=1)
-        )
-        sweep.ring_again()
-        wait(lambda: stands(execution) == "Success")
-    assert len(lines(notes, "end")) == 5
 
 
 def test_a_database_that_drops_its_connections_loses_nothing(notes: Path) -> None:

@@ -340,11 +340,13 @@ def test_labels_that_do_not_fit_an_artifact(story: Story, app: Repository) -> No
         ({"id": foreign.pk}, 404),
         ({"id": 999999}, 404),
         ({"id": 0}, 404),
-        ({}, 404),
+        ({}, 422),
+        ({"id": None}, 422),
         ({"id": "1"}, 422),
         ([], 422),
     ):
         assert client.post(url, body).status_code == status, body
+    assert client.post(url, {"name": "own"}).json()["errors"][0]["message"] == "id: This field is required."
     # What another artifact bears is not here.
     assert client.delete(f"{url}/{own.pk}").status_code == 404
     assert client.delete(f"{url}/{foreign.pk}").status_code == 404

@@ -92,11 +92,25 @@ def test_only_the_system_admin_chooses_the_quota(story: Story) -> None:
 
 def test_unknown_metadata_are_ignored_and_known_ones_merged(story: Story) -> None:
     url = f"/projects/{story.team.pk}"
-    Api(story.alice).put(url, {"metadata": {"auto_scan": "true", "colour": "red", "retention_id": "7"}})
+    Api(story.alice).put(url, {"metadata": {"auto_scan": "true", "colour": "red", "retention_id": None}})
     Api(story.alice).put(url, {"metadata": {"prevent_vul": "true", "auto_scan": None}, "project_name": "other"})
     body = Api(story.alice).get(url).json()
     assert body["metadata"] == {"public": "false", "auto_scan": "true", "prevent_vul": "true"}
     assert body["name"] == "team"
+
+
+@pytest.mark.parametrize("number", ["7", "0", "", "-1", "x"])
+def test_a_retention_policy_that_is_not_the_projects_is_refused(story: Story, number: str) -> None:
+    """As in Harbor, where whoever copies a project's metadata into a new one is not refused."""
+    said = {"metadata": {"auto_scan": "true", "retention_id": number}}
+    answer = Api(story.alice).put("/projects/team", said)
+    assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+    words = f"{number!r} is not the retention policy of the project team, which has none; leave it out"
+    assert answer.json()["errors"][0]["message"] == f"metadata.retention_id: {words}"
+    story.team.refresh_from_db()
+    assert story.team.metadata == {}
+    assert Api(story.alice).post("/projects", {"project_name": "copied", **said}).status_code == 201
+    assert Api(story.alice).get("/projects/copied").json()["metadata"] == {"public": "false", "auto_scan": "true"}
 
 
 def test_a_project_as_its_members_see_it(story: Story) -> None:

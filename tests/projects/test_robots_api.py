@@ -108,6 +108,13 @@ def test_robots_that_cannot_be(story: Story, wanted: Any, status: int) -> None:
     assert not Robot.objects.exists()
 
 
+@pytest.mark.parametrize("days", [-2, 36501])
+def test_who_asks_for_a_strange_duration_hears_what_it_may_be(story: Story, days: int) -> None:
+    answer = Api(story.alice).post("/robots", body(PULL, duration=days))
+    message = answer.json()["errors"][0]["message"]
+    assert message == f"bad request error duration input: {days}, it must be -1 (never) or 1 to 36500 days"
+
+
 def test_a_name_is_given_once_per_project(story: Story) -> None:
     make_project("other", story.alice)
     assert Api(story.alice).post("/robots", body(PULL)).status_code == 201
@@ -352,3 +359,15 @@ def test_making_a_robot_with_everything_costs_little(story: Story, django_assert
     with django_assert_max_num_queries(20):
         assert client.post("/robots", body(space("team", *mine))).status_code == 201
     assert Project.objects.count() == 1
+
+
+@pytest.mark.parametrize(("duration", "status"), [(1, 201), (9, 201), (10, 403), (-1, 403), (0, 403)])
+def test_a_robot_makes_none_that_outlives_it(story: Story, duration: int, status: int) -> None:
+    """Else whoever once had a secret for some days had one for ever."""
+    ends = timezone.now() + timedelta(days=9, hours=1)
+    maker = make_robot(None, ["robot:create", "robot:list"], expires=ends)
+    wanted = body(space("/", "robot:list", kind="system"), level="system", duration=duration)
+    answer = Api(maker).post("/robots", wanted)
+    assert answer.status_code == status
+    if status == 403:
+        assert "outlives" in answer.json()["errors"][0]["message"]

@@ -233,3 +233,17 @@ def test_an_endless_password_is_not_hashed(alice: User, hashes: list[int]) -> No
     with pytest.raises(errors.WrongCredentials):
         sign_in("alice", "x" * 100_000)
     assert hashes == []
+
+
+@pytest.mark.parametrize(
+    "name", ["alice", "nobody", "robot$generated", "robot$chosen", "robot$unknown", "robot$team+x"]
+)
+def test_how_long_a_wrong_secret_takes_does_not_tell_who_is_there(hashes: list[int], name: str) -> None:
+    factories.user("alice")
+    factories.robot("generated", [])
+    chosen, _ = factories.robot("chosen", [])
+    credentials.set_robot_secret(chosen, "Chosen-123")
+    hashes.clear()
+    with pytest.raises(errors.WrongCredentials):
+        sign_in(name, "wrong")
+    assert len(hashes) == 1

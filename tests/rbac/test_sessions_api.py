@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -67,7 +68,9 @@ def test_alice_signs_in_makes_a_project_and_signs_out(story: Story) -> None:
     visitor = Visitor()
     answer = visitor.sign_in("alice")
     assert (answer.status_code, answer.content) == (200, b"")
+    # No script reads them: the token is in a header, and in the pages' forms.
     assert answer.cookies["sid"]["httponly"]
+    assert answer.cookies["_gorilla_csrf"]["httponly"]
     assert "no-store" in answer["Cache-Control"]
     assert visitor.who() == "alice"
     assert visitor.post("/api/v2.0/projects", NEW).status_code == 201
@@ -99,6 +102,41 @@ def test_a_sessions_write_without_its_token_is_refused_as_harbor_does(story: Sto
     assert (refused.status_code, code(refused)) == (403, "FORBIDDEN")
     assert refused.json()["errors"][0]["message"].startswith(words)
     assert not Project.objects.filter(name="new").exists()
+
+
+@pytest.mark.parametrize(
+    ("origin", "status", "words"),
+    [
+        ("http://testserver", 201, ""),
+        ("http://localhost:8080", 201, ""),
+        (
+            "https://evil.example",
+            403,
+            "Origin invalid: 'https://evil.example' is not http://localhost:8080, from whose",
+        ),
+        ("null", 403, "Origin invalid: 'null' is not"),
+    ],
+)
+def test_a_request_of_another_page_is_refused_because_of_that(
+    story: Story, origin: str, status: int, words: str
+) -> None:
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    answer = visitor.client.post(
+        "/api/v2.0/projects", NEW, format="json", headers={TOKEN: visitor.token, "Origin": origin}
+    )
+    assert (answer.status_code, words.encode() in answer.content) == (status, True), answer.content
+    assert b"CSRF token" not in answer.content
+
+
+@pytest.mark.parametrize("referer", ["", "https://evil.example/page"])
+def test_by_https_the_referer_counts_where_there_is_no_origin(story: Story, referer: str) -> None:
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    headers: Any = {TOKEN: visitor.token, **({"Referer": referer} if referer else {})}
+    answer = visitor.client.post("/api/v2.0/projects", NEW, format="json", secure=True, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["errors"][0]["message"].startswith(f"Referer invalid: {referer!r} is not http")
 
 
 def test_signing_in_needs_the_token_too(story: Story) -> None:
@@ -301,3 +339,22 @@ def test_what_is_no_login_is_refused_in_json(
     visitor.get("/c/login")
     answer = visitor.client.generic(method, path, content, kind, headers={TOKEN: visitor.token})  # type: ignore[arg-type]
     assert (answer.status_code, len(answer.json()["errors"])) == (status, 1), answer.content
+
+
+def test_who_sends_json_to_sign_in_hears_that_a_form_is_wanted(story: Story) -> None:
+    visitor = Visitor()
+    visitor.get("/c/login")
+    headers: Any = {TOKEN: visitor.token}
+    answer = visitor.client.generic("POST", "/c/login", b"{}", "application/json", headers=headers)  # type: ignore[arg-type]
+    wanted = "The body is read with the header Content-Type: application/x-www-form-urlencoded only"
+    assert answer.json()["errors"][0]["message"] == wanted
+
+
+def test_who_says_with_the_request_who_he_is_is_that_one_whatever_his_cookies(story: Story) -> None:
+    """A pipeline on a machine where somebody is signed in must not act as him; wrong credentials say nothing."""
+    visitor = Visitor()
+    visitor.sign_in("alice")
+    for credentials, name in ((f"bob:{PASSWORD}", "bob"), ("bob:wrong", "alice")):
+        header = f"Basic {b64encode(credentials.encode()).decode()}"
+        answer = visitor.get("/api/v2.0/users/current", Authorization=header)
+        assert answer.json()["username"] == name

@@ -223,6 +223,26 @@ def test_robots_have_no_account(story: Story) -> None:
     assert (answer.status_code, code(answer)) == (412, "PRECONDITION")
 
 
+def test_a_robot_that_manages_users_is_not_thereby_an_admin(story: Story) -> None:
+    robot = Api(make_robot(None, ["user:create", "user:read", "user:update", "user:delete"]))
+    boss = make_user(is_sysadmin=True)
+    assert robot.put(f"/users/{story.bob.pk}/password", {"new_password": "Other-1234"}).status_code == 200
+    assert robot.put(f"/users/{story.bob.pk}", {"email": "", "comment": "hello"}).status_code == 200
+    assert robot.get(f"/users/{boss.pk}").status_code == 200
+    for method, path, body in (
+        ("put", f"/users/{boss.pk}/password", {"new_password": "Other-1234"}),
+        ("put", f"/users/{boss.pk}", {"email": "mine@example.com"}),
+        ("put", f"/users/{boss.pk}/sysadmin", {"sysadmin_flag": False}),
+        ("put", f"/users/{story.bob.pk}/sysadmin", {"sysadmin_flag": True}),
+        ("delete", f"/users/{boss.pk}", None),
+    ):
+        answer = getattr(robot, method)(path, *([body] if body else []))
+        assert (answer.status_code, code(answer)) == (403, "FORBIDDEN"), path
+    assert User.objects.get(pk=boss.pk).is_sysadmin
+    assert not User.objects.get(pk=story.bob.pk).is_sysadmin
+    assert robot.delete(f"/users/{story.bob.pk}").status_code == 200
+
+
 def test_a_taken_address_is_a_conflict_on_change_too(story: Story) -> None:
     answer = Api(story.bob).put(f"/users/{story.bob.pk}", {"email": "alice@example.com"})
     assert answer.status_code == 409

@@ -76,6 +76,13 @@ def test_a_refusal_becomes_a_page(
     assert words in text(answer)
 
 
+@pytest.mark.parametrize("query", ["q=a;b", "q=100%", "page=1;q=x"])
+def test_a_page_makes_the_best_of_a_strange_query(db: None, query: str) -> None:
+    """People write addresses by hand; the API's clients are told what is wrong with theirs."""
+    answer = browser().get(f"/?{query}")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
 @pytest.mark.parametrize("path", ["/projects/a%00b", "/?q=a%00b"])
 def test_a_null_byte_is_refused_on_a_page(db: None, path: str) -> None:
     answer = browser().get(path)

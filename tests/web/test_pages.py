@@ -93,6 +93,14 @@ def test_a_form_without_its_token_is_refused(alice: User) -> None:
     assert made.status_code == 201
 
 
+def test_a_form_of_another_page_is_refused_and_says_where_to_go(alice: User) -> None:
+    client = browser("alice", enforce_csrf_checks=True)
+    refused = client.post("/", {"name": "forged"}, headers={"Origin": "https://evil.example"})
+    assert refused.status_code == 403
+    assert "was not sent from http://localhost:8080. Open Wharf at that address" in text(refused)
+    assert not Project.objects.filter(name="forged").exists()
+
+
 def test_people_see_their_projects_and_public_ones(team: Project, mallory: User) -> None:
     factories.project("open", mallory, public=True)
     assert "team" in text(browser("carol").get("/"))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.conf import settings
 from django.utils.translation.template import templatize
 
 WEB = Path(__file__).parents[2] / "web"
@@ -27,6 +28,8 @@ def entries() -> dict[str, str]:
 
 def sentences() -> Iterator[str]:
     """What templates and views ask to be translated, by makemessages' own reading of templates."""
+    # What the API's document says of itself, shown in the explorer.
+    yield settings.API_DESCRIPTION
     for page in WEB.glob("templates/web/*.html"):
         for literal in re.findall(r"""gettext\((u'.+?'|u".+?")\)""", templatize(page.read_text())):
             yield ast.literal_eval(literal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
@@ -38,6 +39,9 @@ def csrf_refused(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form without its token: on a page in words, on a machine path in the API's."""
     if request.path.startswith(MACHINE_PATHS):
         return csrf.refused(request, reason)
+    if csrf.is_of_another_address(reason):
+        words_of_address = _("This form was not sent from %(url)s. Open Wharf at that address and try again.")
+        return _page(request, 403, words_of_address % {"url": settings.EXTERNAL_URL})
     return _page(
         request,
         403,

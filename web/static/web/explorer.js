@@ -7,6 +7,9 @@
     url: place.dataset.document,
     domNode: place,
     presets: [SwaggerUIBundle.presets.apis],
+    // The document speaks English to every client; what it says of itself is said here in the page's language.
+    plugins: [() => ({ statePlugins: { spec: { wrapActions: { updateJsonSpec: (update) => (document) =>
+      update({ ...document, info: { ...document.info, description: place.dataset.description } }) } } } })],
     deepLinking: true,
     // Two screens of groups instead of fifteen of operations.
     docExpansion: "none",

@@ -1,0 +1,72 @@
+"""What the statements about tasks look at when there are many of them: those that wait, and those that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+
+from jobservice import bell, claims, runner, sweep, turns
+from jobservice.models import Execution, Task
+from jobservice.status import Status, Trigger
+from tests.jobservice.jobs import Work
+from tests.plans import nodes, rows_of
+
+pytestmark = pytest.mark.django_db
+MANY, FEW = 5_000, 20
+
+CROWD = """
+INSERT INTO job_task (execution_id, vendor_type, job_id, queue, status, series, rung, due)
+SELECT %s, 'TEST_WORK', gen_random_uuid(), 'bulk', %s, %s, now() - interval '1 hour', now() - interval '1 hour'
+FROM generate_series(1, %s)
+"""
+
+
+@pytest.fixture(autouse=True)
+def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An execution of many tasks, half of them over, and one of as many in a series."""
+    monkeypatch.setattr(bell, "send", lambda _: None)
+    monkeypatch.setattr(Work, "deed", staticmethod(lambda ctx, params: None))
+    with connection.cursor() as cursor:
+        for series in ("", "long"):
+            execution = Execution.objects.create(vendor_type=Work.vendor_type, trigger=Trigger.MANUAL)
+            for status in (Status.SUCCESS, Status.PENDING):
+                cursor.execute(CROWD, [execution.id, status.value, series, MANY])
+        cursor.execute("ANALYZE job_task")
+
+
+def first_of(series: str) -> Task:
+    return Task.objects.pending().filter(series=series).order_by("id")[0]
+
+
+def most_rows(do: Callable[[], object]) -> int:
+    """The most rows that a part of any SELECT that it asks looks at.
+
+    Not counted is what a bitmap takes from an index: some hundred entries a page, and dead ones among them.
+    """
+    with CaptureQueriesContext(connection) as captured:
+        do()
+    plans = [nodes(query["sql"]) for query in captured if query["sql"].startswith("SELECT")]
+    return max(rows_of(node) for plan in plans for node in plan if node["Node Type"] != "Bitmap Index Scan")
+
+
+@pytest.mark.parametrize("series", ["", "long"])
+def test_one_of_many_is_claimed_and_ended_like_one_of_few(series: str) -> None:
+    task = first_of(series)
+    assert most_rows(lambda: runner.run_claimed(claims.claim(task.id, worker="test/1") or task)) <= FEW
+    assert Task.objects.get(id=task.id).status == "Success"
+
+
+def test_who_follows_in_a_long_series_is_found_at_once() -> None:
+    task = first_of("long")
+    assert most_rows(lambda: turns.after(task)) <= FEW
+    assert turns.after(task) == [(task.id, "bulk")]
+
+
+def test_the_sweep_looks_once_at_each_that_waits() -> None:
+    assert most_rows(lambda: (sweep.end_lost(), sweep.ring_again())) <= 2 * MANY
+    assert not Task.objects.pending().filter(series="", rung__lt=Now() - timedelta(minutes=1)).exists()
