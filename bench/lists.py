@@ -27,6 +27,7 @@ LISTS = (
     "/projects/shop/members",
     "/projects/shop/artifacts",
     "/projects/shop/immutabletagrules",
+    "/projects/shop/webhook/policies",
     "/projects/shop/logs",
     "/projects/shop/auditlog-exts",
     "/audit-logs",

@@ -20,7 +20,19 @@ from jobservice import cron, schedules
 from jobservice.models import Execution, Schedule, Task, TaskLog, WorkerPool
 from jobservice.status import Status, Trigger
 from projects.kinds import accessory_kind, artifact_kind
-from projects.models import Accessory, Artifact, Manifest, Member, Project, Quota, Reference, Repository, Tag
+from projects.models import (
+    Accessory,
+    Artifact,
+    Manifest,
+    Member,
+    Project,
+    Quota,
+    Reference,
+    Repository,
+    Tag,
+    WebhookPolicy,
+    WebhookTarget,
+)
 from rbac import credentials
 from rbac.models import Group, Robot, User
 from rbac.roles import Role
@@ -92,6 +104,37 @@ def make_run(vendor_type: str = "GARBAGE_COLLECTION") -> tuple[Execution, Task]:
     WorkerPool.objects.get_or_create(pool_id="bulk@here", defaults={"host": "here", "pid": 6, "concurrency": 2})
     schedules.put(vendor_type=vendor_type, kind=Schedule.Kind.DAILY, at=cron.DAILY, params={"workers": 1})
     return run, task
+
+
+def make_webhook(project: Project, name: str = "") -> tuple[WebhookPolicy, Execution, Task]:
+    """A policy of a project with an endpoint, and what `make_delivery` makes."""
+    policy = WebhookPolicy.objects.create(
+        project=project, name=name or f"hook{next(_numbers)}", description="tells", event_types=["PUSH_ARTIFACT"],
+        creator="alice", secret="whsec_c2VjcmV0",
+    )  # fmt: skip
+    WebhookTarget.objects.create(
+        policy=policy, position=0, type="http", address="https://192.0.1.1/hook", auth_header="Bearer tested",
+        skip_cert_verify=True, payload_format="Default",
+    )  # fmt: skip
+    return policy, *make_delivery(policy)
+
+
+def make_delivery(policy: WebhookPolicy) -> tuple[Execution, Task]:
+    """The delivery of a message that was refused."""
+    target = policy.targets.get()
+    message = {"event_type": "PUSH_ARTIFACT", "payload": "{}"}
+    sent = Execution.objects.create(
+        vendor_type="WEBHOOK", vendor_id=policy.pk, trigger=Trigger.EVENT, extra_attrs=message, status=Status.ERROR,
+        status_message="the endpoint answered 400", end_time=Now(),
+    )  # fmt: skip
+    tried = Task.objects.create(
+        execution_id=sent.id, vendor_type="WEBHOOK", queue="event", status=Status.ERROR, run_count=1,
+        status_message="the endpoint answered 400", start_time=Now(), end_time=Now(), series=target.series,
+        params={"target": target.pk, "message": "1", "content_type": "application/json", "body": "{}"},
+        extra_attrs={"response_status": 400},
+    )  # fmt: skip
+    TaskLog.objects.create(task_id=tried.id, text="2026-11-25T12:00:00Z [INFO] POST https://192.0.1.1/hook\n")
+    return sent, tried
 
 
 def make_robot(project: Project | None = None, access: Iterable[str] = (), name: str = "", **facts: Any) -> Robot:

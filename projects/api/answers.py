@@ -301,6 +301,61 @@ class ImmutableRule(TypedDict, total=False):
     scope_selectors: Required[dict[str, list[Selector]]]
 
 
+class WebhookTarget(TypedDict, total=False):
+    type: Required[str]
+    address: Required[str]
+    auth_header: str
+    skip_cert_verify: bool
+    payload_format: str
+
+
+class WebhookPolicy(TypedDict, total=False):
+    id: Required[int]
+    name: Required[str]
+    description: str
+    project_id: Required[int]
+    targets: Required[list[WebhookTarget]]
+    event_types: Required[list[str]]
+    creator: Required[str]
+    creation_time: Required[datetime]
+    update_time: Required[datetime]
+    enabled: Required[bool]
+
+
+class WebhookSecret(TypedDict):
+    secret: str
+
+
+class WebhookLastTrigger(TypedDict, total=False):
+    policy_name: Required[str]
+    event_type: Required[str]
+    enabled: bool
+    creation_time: Required[datetime]
+    last_trigger_time: datetime
+
+
+class PayloadFormat(TypedDict):
+    notify_type: str
+    formats: list[str]
+
+
+class WebhookEvents(TypedDict):
+    event_type: list[str]
+    notify_type: list[str]
+    payload_formats: list[PayloadFormat]
+
+
+class WebhookJob(TypedDict, total=False):
+    id: Required[int]
+    policy_id: Required[int]
+    event_type: str
+    notify_type: Required[str]
+    status: Required[str]
+    job_detail: str
+    creation_time: Required[datetime]
+    update_time: Required[datetime]
+
+
 class FoundRepository(TypedDict, total=False):
     project_id: Required[int]
     project_name: Required[str]

@@ -24,8 +24,11 @@ from projects.api.search import Search
 from projects.api.statistics import Statistics
 from projects.api.storage_figures import PlatformStorage, ProjectStorage
 from projects.api.tags import Tags
+from projects.api.webhooks import WebhookExecutions, WebhookJobs, WebhookPolicies, Webhooks, WebhookTasks
 
 _PROJECT = "projects/<str:project_name_or_id>"
+_WEBHOOK = f"{_PROJECT}/webhook"
+_WEBHOOK_POLICY = f"{_WEBHOOK}/policies/<number:policy_id>"
 _REPOSITORIES = "projects/<str:project_name>/repositories"
 _ARTIFACTS = f"{_REPOSITORIES}/<repository:repository_name>/artifacts"
 _ARTIFACT = f"{_ARTIFACTS}/<str:reference>"
@@ -55,6 +58,22 @@ urlpatterns = [
     path(
         f"{_PROJECT}/immutabletagrules/<number:rule_id>",
         ImmutableRules.as_view({"put": "update", "delete": "destroy"}),
+    ),
+    path(f"{_WEBHOOK}/policies", WebhookPolicies.as_view({"get": "list", "post": "create"})),
+    path(f"{_WEBHOOK}/lasttrigger", Webhooks.as_view({"get": "last_trigger"})),
+    path(f"{_WEBHOOK}/events", Webhooks.as_view({"get": "event_types"})),
+    path(f"{_WEBHOOK}/jobs", WebhookJobs.as_view({"get": "list"})),
+    path(_WEBHOOK_POLICY, WebhookPolicies.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path(f"{_WEBHOOK_POLICY}/secret", WebhookPolicies.as_view({"post": "secret"})),
+    path(f"{_WEBHOOK_POLICY}/executions", WebhookExecutions.as_view({"get": "list"})),
+    path(
+        f"{_WEBHOOK_POLICY}/executions/<number:execution_id>/redeliver",
+        WebhookExecutions.as_view({"post": "redeliver"}),
+    ),
+    path(f"{_WEBHOOK_POLICY}/executions/<number:execution_id>/tasks", WebhookTasks.as_view({"get": "list"})),
+    path(
+        f"{_WEBHOOK_POLICY}/executions/<number:execution_id>/tasks/<number:task_id>/log",
+        WebhookTasks.as_view({"get": "log"}),
     ),
     path("projects/<str:project_name>/logs", ProjectLogs.as_view({"get": "older"})),
     path("projects/<str:project_name>/auditlog-exts", ProjectLogs.as_view({"get": "list"})),

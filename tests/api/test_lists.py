@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import resolve
 
 from core import clock, configuration
-from jobservice.models import Schedule
+from jobservice.models import Schedule, Task
 from projects import immutable_rules
 from projects.models import ArtifactLabel, AuditLog, Label
 from rbac.models import User
@@ -33,6 +33,10 @@ TABLE: dict[str, tuple[int | None, int | None, int | None]] = {
     "/projects/team/members": (5, 6, None),
     "/projects/team/artifacts": (8, 10, 11),
     "/projects/team/immutabletagrules": (5, None, None),
+    "/projects/team/webhook/policies": (6, None, None),
+    "/projects/team/webhook/policies/{hook}/executions": (7, None, None),
+    "/projects/team/webhook/policies/{hook}/executions/{sent}/tasks": (7, None, None),
+    "/projects/team/webhook/jobs?policy_id={hook}": (6, None, None),
     "/projects/team/logs": (5, None, None),
     "/projects/team/auditlog-exts": (5, None, None),
     "/audit-logs": (4, 5, 3),
@@ -63,6 +67,7 @@ NOT_ROWS = {
     "jobservice/pools": "the worker programs that run",
     "jobservice/pools/<str:pool_id>/workers": "what these are at",
     "jobservice/queues": "the queues that Harbor has",
+    "projects/<str:project_name_or_id>/webhook/lasttrigger": "what a project's policies say, 50 at most",
     "permissions": "what the table of roles says",
     "users/current/permissions": "what the table of roles says",
     "auditlog-exts/events": "the kinds of events that the program knows",
@@ -84,6 +89,7 @@ class Place:
         self.team.members.filter(user=story.carol).update(
             tag_scope=[{"repository": "app", "tags": ["v*"]}, {"repository": "r*", "tags": ["v*"]}]
         )
+        self.hook, self.sent, _ = rows.make_webhook(self.team)
         self._number = 0
 
     def grow(self, count: int) -> None:
@@ -94,7 +100,9 @@ class Place:
 
     def measure(self, path: str) -> tuple[tuple[int | None, ...], int]:
         """What a list costs each of them, and how long it is for the admin."""
-        whole = f"{path}{'&' if '?' in path else '?'}page_size=100".format(project=self.team.pk)
+        whole = f"{path}{'&' if '?' in path else '?'}page_size=100".format(
+            project=self.team.pk, hook=self.hook.pk, sent=self.sent.id
+        )
         answers = [_ask(who, whole) for who in (self.story.admin, self.story.bob, self.story.carol)]
         return tuple(cost for cost, _ in answers), answers[0][1]
 
@@ -120,6 +128,9 @@ class Place:
             label = Label.objects.create(project=project, name=f"label{number}")
             ArtifactLabel.objects.create(artifact=image, label=label)
             rows.make_robot(project, ["repository:pull"])
+        rows.make_webhook(team)
+        rows.make_delivery(self.hook)
+        Task.objects.create(execution_id=self.sent.id, vendor_type="WEBHOOK", queue="event")
         rows.make_run()
         rows.make_run("PURGE_AUDIT_LOG")
         Schedule.objects.create(vendor_type=f"KIND{number}", cron="0 0 0 * * *")

@@ -53,6 +53,10 @@ PUT   /projects/{project_name_or_id}/metadatas/{meta_name}
 PUT   /projects/{project_name_or_id}/scanner  uuid
 POST  /projects/{project_name_or_id}/immutabletagrules  priority disabled action template tag_selectors scope_selectors
 PUT   RULE  id priority disabled action template tag_selectors scope_selectors
+POST  /projects/{project_name_or_id}/webhook/policies  name description event_types targets enabled
+PUT   HOOK  name description event_types targets enabled
+POST  HOOK/secret
+POST  HOOK/executions/{execution_id}/redeliver
 PUT   /quotas/{id}                            hard
 POST  /labels#global                          name description color scope
 POST  /labels#project                         name description color scope project_id
@@ -66,8 +70,8 @@ POST  ARTIFACT/tags                           name
 POST  ARTIFACT/labels                         id
 """
 OWN_FIELDS = {f"{method} {path}": set(fields) for method, path, *fields in map(str.split, MAY_SET.split("\n")[1:-1])}
-# Hashes of new secrets, and ids of requests.
-_RANDOM = re.compile(r"argon2|[0-9a-f]{64}$|[0-9a-f-]{36}$")
+# Hashes of new secrets, secrets that we keep, and ids of requests.
+_RANDOM = re.compile(r"argon2|whsec_|[0-9a-f]{64}$|[0-9a-f-]{36}$")
 WRITES = [
     route
     for route in TABLE
@@ -139,6 +143,8 @@ def _lasting(world: World, value: Any) -> Any:
         return "long ago" if value.year < 2020 else "now"
     if isinstance(value, UUID):
         return "random"
+    if isinstance(value, dict):
+        return {key: _lasting(world, each) for key, each in value.items()}
     if isinstance(value, str) and _RANDOM.match(value) and value not in world.secrets:
         return "random"
     return bytes(value) if isinstance(value, memoryview) else value

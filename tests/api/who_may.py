@@ -117,6 +117,20 @@ GET    /projects/{project_name_or_id}/members/{mid}                          P m
 PUT    /projects/{project_name_or_id}/members/{mid}                          P member:update         200
 DELETE /projects/{project_name_or_id}/members/{mid}                          P member:delete         200
 
+GET    /projects/{project_name_or_id}/webhook/policies                       P notification-policy:list  200
+POST   /projects/{project_name_or_id}/webhook/policies                       P notification-policy:create 201
+GET    HOOK                                                                  P notification-policy:read  200
+PUT    HOOK                                                                  P notification-policy:update 200
+DELETE HOOK                                                                  P notification-policy:delete 200
+POST   HOOK/secret                                                           P notification-policy:update 200
+GET    HOOK/executions                                                       P notification-policy:read  200
+POST   HOOK/executions/{execution_id}/redeliver                              P notification-policy:update 201
+GET    HOOK/executions/{execution_id}/tasks                                  P notification-policy:read  200
+GET    HOOK/executions/{execution_id}/tasks/{task_id}/log                    P notification-policy:read  200
+GET    /projects/{project_name_or_id}/webhook/lasttrigger                    P notification-policy:read  200
+GET    /projects/{project_name_or_id}/webhook/events                         P notification-policy:read  200
+GET    /projects/{project_name_or_id}/webhook/jobs?policy_id={webhook_policy_id} P notification-policy:list  200
+
 GET    /projects/{project_name}/logs                                         P log:list              200
 GET    /projects/{project_name}/auditlog-exts                                P log:list              200
 GET    /audit-logs                                                           signed-in               200
@@ -177,6 +191,7 @@ _SHORT = {
     "REPOSITORY": "/projects/{project_name}/repositories/{repository_name}",
     "ARTIFACT": "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}",
     "RULE": "/projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}",
+    "HOOK": "/projects/{project_name_or_id}/webhook/policies/{webhook_policy_id}",
     "COPY": "/projects/{project_name}/repositories/{repository_name}/artifacts"
     "?from={project_name}/{repository_name}@{reference}",
 }
@@ -207,6 +222,8 @@ BODIES: dict[str, Any] = {
     "PUT /system/gc/{gc_id}": {},
     "PUT /system/purgeaudit/{purge_id}": {},
     "PUT /jobservice/jobs/{job_id}": {},
+    "POST HOOK/secret": {},
+    "POST HOOK/executions/{execution_id}/redeliver": {},
     "PUT /projects/{project_name_or_id}/metadatas/{meta_name}": {"{meta_name}": "true"},
 }
 """The bodies that name what they are about; the others are those of the contract's test."""

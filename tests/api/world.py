@@ -32,6 +32,7 @@ HIDDEN = "hushed"
 ABSENT: Ids = {
     **dict.fromkeys(("id", "mid", "user_id", "group_id", "robot_id", "label_id", "free_label_id"), 2_000_000_000),
     **dict.fromkeys(("project_id", "immutable_rule_id", "secret_id", "gc_id", "purge_id"), 2_000_000_000),
+    **dict.fromkeys(("webhook_policy_id", "execution_id", "task_id"), 2_000_000_000),
     "job_id": "00000000-0000-4000-8000-000000000000",
     "job_type": "NOTHING",
     "project_name": "nowhere",
@@ -153,7 +154,11 @@ def _place(name: str, owner: User, *, mark: str = "", **facts: Any) -> tuple[Pro
     rule = immutable_rules.create(
         project=project, selectors=_every_tag_of(own_name), disabled=False, priority=0, actor=owner
     )
+    hook, sent, tried = rows.make_webhook(project, f"{name}-hook {mark}".strip())
     return project, {
+        "webhook_policy_id": hook.pk,
+        "execution_id": sent.id,
+        "task_id": tried.id,
         "project_name": name,
         "project_name_or_id": name,
         "project_id": project.pk,

@@ -50,6 +50,8 @@ TAGS = {
     "schedule",
     "gc",
     "purge",
+    "webhook",
+    "webhookjob",
 }
 """What Wharf's API has or is to have; the other tags come with their features (scanning, replication, …)."""
 
@@ -72,6 +74,7 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("GET /projects/{project_name}/logs", 403): "as for auditlog-exts",
     (f"POST {_PROJECT}/immutabletagrules", 409): "the project has such a rule already",
     (f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}", 404): "no such rule, as for everything in a project",
+    (f"POST {_PROJECT}/webhook/policies", 409): "the project has a policy of this name already",
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
 """Answers that the description leaves out, each with what it means and why clients can expect it."""
@@ -150,6 +153,12 @@ _RULE: dict[str, Any] = {
     "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
     "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
 }
+_HOOK: dict[str, Any] = {
+    "name": "hook",
+    "event_types": ["PUSH_ARTIFACT"],
+    "targets": [{"type": "http", "address": "https://192.0.1.1/hook"}],
+    "enabled": True,
+}
 CHANGES: dict[str, Any] = {
     "POST /projects": {"project_name": "new", "metadata": {"public": "true"}},
     f"PUT {_PROJECT}": {"metadata": {"severity": "low"}},
@@ -169,6 +178,9 @@ CHANGES: dict[str, Any] = {
     f"POST {_PROJECT}/immutabletagrules": _RULE,
     f"PUT {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": {"disabled": True},
     f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": None,
+    f"POST {_PROJECT}/webhook/policies": _HOOK,
+    f"PUT {_PROJECT}/webhook/policies/{{webhook_policy_id}}": {**_HOOK, "enabled": False},
+    f"DELETE {_PROJECT}/webhook/policies/{{webhook_policy_id}}": None,
     "POST /labels": {"name": "tested", "scope": "g"},
     "PUT /labels/{label_id}": {"name": "proven"},
     "DELETE /labels/{label_id}": None,
@@ -251,7 +263,7 @@ def test_every_operation_is_routed() -> None:
     assert not missing
 
 
-def _queries(team: Project) -> dict[str, list[str]]:
+def _queries(team: Project, hook: int) -> dict[str, list[str]]:
     """Operation → what it is asked with."""
     return {
         "GET /robots": ["", f"?q=Level=project,ProjectID={team.pk}"],
@@ -270,6 +282,7 @@ def _queries(team: Project) -> dict[str, list[str]]:
         f"GET {_ARTIFACT}": ["?with_accessory=true&with_immutable_status=true"],
         f"GET {_ARTIFACT}/tags": ["?with_immutable_status=true"],
         f"POST {_ARTIFACTS}": ["?from=team/app:v1"],
+        f"GET {_PROJECT}/webhook/jobs": [f"?policy_id={hook}"],
     }
 
 
@@ -313,8 +326,12 @@ class Populated:
         rule = immutable_rules.create(project=team, selectors=selectors, disabled=True, priority=1, actor=alice)
         run, task = rows.make_run()
         purge, _ = rows.make_run("PURGE_AUDIT_LOG")
+        hook, sent, tried = rows.make_webhook(team)
         self.ids: dict[str, object] = {
             **SAMPLES,
+            "webhook_policy_id": hook.pk,
+            "execution_id": sent.id,
+            "task_id": tried.id,
             "gc_id": run.id,
             "purge_id": purge.id,
             "job_id": str(task.job_id),
@@ -334,7 +351,7 @@ class Populated:
             "GET /schedules/{job_type}/paused": {"job_type": "all"},
         }
         self.bodies = {f"POST {_ARTIFACT}/labels": {"id": free.pk}}
-        self.queries = _queries(team)
+        self.queries = _queries(team, hook.pk)
 
     def paths(self, operation: Operation) -> list[str]:
         """The path of an operation on what exists here, with all that it is asked with."""
