@@ -36,7 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def platform(store: dict[str, str]) -> Iterator[Platform]:
-    running = new_platform(None, **store)
+    running = new_platform(None, WHARF_WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32", **store)
     try:
         running.up()
         yield running
