@@ -38,7 +38,8 @@ def test_every_operation_says_what_it_guards(path: str, view: Any, action: str |
     verb = {**VERBS, **view.verbs}.get(action or "")
     assert verb, f"{path}: {action} is no verb"
     known = {(name, word) for name, words in roles.SYSTEM.items() for word in words.split()}
-    known.update(roles.project_permissions(), {("robot", "update")})
+    # And what no robot can be given.
+    known.update(roles.project_permissions(), {("robot", "update"), ("user", "appoint")})
     assert verb in (EVERYBODY, SIGNED_IN) or (resource, verb) in known
 
 
@@ -47,7 +48,7 @@ def test_there_are_as_many_operations_as_we_think() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/nothing", "/projects/", "/users/99", "/robots/-1", f"/users/{2**63 - 1}"])
+@pytest.mark.parametrize("path", ["/nothing", "/projects/nowhere", "/users/99", "/robots/-1", f"/users/{2**63 - 1}"])
 def test_what_does_not_exist_is_not_found_in_json(path: str) -> None:
     answer = Api(make_user(is_sysadmin=True)).get(path)
     assert (answer.status_code, code(answer)) == (404, "NOT_FOUND")

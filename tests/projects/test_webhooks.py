@@ -47,7 +47,7 @@ def receiver() -> Iterator[Receiver]:
 
 def log_of(task: Task) -> str:
     answer = Api(rows.make_user(is_sysadmin=True)).get(f"/jobservice/jobs/{task.job_id}/log")
-    return b"".join(answer.streaming_content).decode()
+    return str(answer.getvalue().decode())
 
 
 def policy_with(receiver: Receiver, story: Story, **facts: Any) -> WebhookPolicy:
