@@ -1,323 +1,455 @@
 """The one way to make an outgoing HTTP request (invariant I9).
 
-Who may be called depends on who wrote the address down: system admins may mean machines of their own network, project
-admins may not. The name is looked up once, every address that it has is judged, and the connection goes to an address
-that was judged: a name that changes its mind in between changes nothing. Redirects are judged anew, and lose what
-authorises when they lead to another host. Nothing is taken from the environment: no proxies, no .netrc, no cookies.
+A name is resolved once, the address is judged (`core/addresses.py`), and that very address is connected to, while SNI,
+certificate and Host stay the name's. Each redirect is a new request, judged again, and `Authorization` stays with its
+origin. Everything has a limit: connecting, each silence, the whole, and the size of the answer. There are no cookies,
+no proxies and no .netrc of the environment. Answers come as they are sent: nothing is unpacked.
+
+Errors are Failures, with a sentence, and with `permanent` when the same request would fail again.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import os
+import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cache
-from http.client import HTTPException
-from urllib.parse import urljoin, urlsplit
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import SplitResult, urljoin, urlsplit
 
+import requests
 import urllib3
-import urllib3.connection
 from django.conf import settings
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import connection as sockets
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from core import addresses, errors
+from core.addresses import Reach
 
-CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 3.0, 10.0, 30.0
-MOST_BYTES = 10 * 1024 * 1024
-MOST_REDIRECTS = 5
-_REDIRECTS = (301, 302, 303, 307, 308)
-_AUTHORISING = ("authorization", "proxy-authorization", "cookie")
-_PORTS = {"http": 80, "https": 443}
+URL_MOST = 2048
+_CHUNK = 16 * 1024
+_SAFE = ("GET", "HEAD")
+_AGENT = f"wharf/{settings.VERSION}"
+# What belongs to one origin alone.
+_PRIVATE_HEADERS = ("authorization", "cookie", "proxy-authorization")
 
-
-class Reach(Enum):
-    """Whom a request may go to."""
-
-    ADMINS = "what system admins wrote down: private networks and loopback too"
-    PROJECTS = "what project admins wrote down: the public internet, and the networks that the operator allows"
+OF_SYSTEM = Reach(private=True)
+"""Endpoints that system admins set: registries, scanners. They live in the intranet."""
+OF_PROJECTS = Reach(allowed=settings.WEBHOOK_ALLOWED_NETWORKS)
+"""Endpoints that project admins set."""
 
 
-class Failure(Exception):  # noqa: N818
-    """The request got no answer that can be used. `permanent`: it will not get one later either."""
+class Failure(errors.Refusal):
+    """The request could not be made."""
 
     permanent = False
+
+
+class AddressInvalid(Failure):
+    """An address looks like https://host[:port]/path, without a user's name in it."""
+
+    permanent = True
+
+
+class ForbiddenAddress(Failure):
+    """Requests may not go to this address."""
+
+    permanent = True
 
 
 class Unreachable(Failure):
     """Nobody answers there."""
 
 
+class CertificateInvalid(Failure):
+    """The server's certificate is not trusted."""
+
+
 class TimedOut(Failure):
-    """The answer did not come, or did not end, in time."""
+    """It took too long."""
 
 
 class TooLarge(Failure):
-    """The answer is larger than it may be."""
-
-    permanent = True
-
-
-class BadAddress(Failure):
-    """This is no address for a request."""
-
-    permanent = True
-
-
-class ForbiddenAddress(Failure):
-    """Requests must not go there."""
+    """The answer is too large."""
 
     permanent = True
 
 
 class TooManyRedirects(Failure):
-    """It leads from one place to the next and never to an answer."""
+    """The server sends the request on and on."""
 
     permanent = True
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much a request may take."""
+
+    connect_seconds: float = 5.0
+    """For the name and the connection, TLS included, each."""
+    silence_seconds: float = 10.0
+    """Without a byte."""
+    total_seconds: float = 30.0
+    """For everything, redirects included."""
+    most_bytes: int = 4 * 1024 * 1024
+    """Of the answer's body."""
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What came back, whatever its status."""
+    """What a server answered, whatever its status."""
 
     status: int
-    headers: Mapping[str, str]
-    """By their names in lower case."""
-    body: bytes
-    url: str
-    """Where it came from in the end."""
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By names of any case."""
+    url: str = ""
+    """Where it was answered, after redirects."""
+    is_whole: bool = True
+    """False when the body was cut."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How long it may take, in seconds, and how much may come, in bytes."""
-
-    connect: float = CONNECT_SECONDS
-    read: float = READ_SECONDS
-    total: float = TOTAL_SECONDS
-    most_bytes: int = MOST_BYTES
-    redirects: int = MOST_REDIRECTS
-
-
-@dataclass(frozen=True)
-class Target:
-    """One place that a request goes to: the address is what is connected to, the host what is asked for."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    address: str = field(default="")
-
-
-def send(
+def request(
     method: str,
     url: str,
     *,
     reach: Reach,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
+    limits: Limits | None = None,
     verify: bool = True,
-    limits: Limits = Limits(),
+    redirects: int = 5,
+    cut: bool = False,
 ) -> Answer:
-    """One request and its answer, of whatever status. Raises a Failure when there is none."""
-    ends = time.monotonic() + limits.total
-    sent = {name.lower(): value for name, value in (headers or {}).items()}
-    for _ in range(limits.redirects + 1):
-        target = resolve(url, reach)
-        answer = _send_once(method, target, url, sent, body, verify, limits, ends)
-        onward = answer.headers.get("location") if answer.status in _REDIRECTS else None
-        if onward is None or not limits.redirects:
+    """Make a request and read the whole answer; with `cut`, of a body that is too large only its beginning.
+
+    Redirects are followed where that is the same request again: every one of a GET or HEAD, 307 and 308 of others.
+    One that is not followed is an answer. Raises a Failure.
+    """
+    limits = limits or Limits()
+    ends = time.monotonic() + limits.total_seconds
+    sent = CaseInsensitiveDict({"User-Agent": _AGENT, "Accept-Encoding": "identity", **(headers or {})})
+    for _ in range(redirects + 1):
+        answer = _exchange(method, parsed(url), sent, body, reach, limits, ends, verify=verify, cut=cut)
+        target = _redirect(method, answer)
+        if not target:
             return answer
-        following = urljoin(url, onward)
-        if urlsplit(following).netloc != urlsplit(url).netloc:
-            sent = {name: value for name, value in sent.items() if name not in _AUTHORISING}
-        if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
-            method, body = "GET", None
-        url = following
-    raise TooManyRedirects(f"{url} leads on and on, more than {limits.redirects} times")
+        if not _is_same_origin(parsed(url), parsed(target)):
+            for name in _PRIVATE_HEADERS:
+                sent.pop(name, None)
+        url = target
+    if redirects:
+        raise TooManyRedirects(f"{_origin(parsed(url))} sends the request on more than {redirects} times")
+    return answer
 
 
-def check(url: str, reach: Reach) -> None:
-    """BadAddress or ForbiddenAddress when no request could go there; a name that is unknown now may be known later."""
+def check(url: str, *, reach: Reach, seconds: float = 2.0) -> None:
+    """AddressInvalid or ForbiddenAddress when requests may not go there. A name that nobody knows yet may pass."""
+    parts = parsed(url)
     try:
-        resolve(url, reach)
-    except Unreachable:
+        _allowed(parts.hostname or "", _port(parts), reach, seconds)
+    except (Unreachable, TimedOut):
         return
 
 
-def resolve(url: str, reach: Reach) -> Target:
-    """Where a request to a URL goes to. BadAddress, ForbiddenAddress; Unreachable when its name is unknown."""
-    target = _parse(url)
-    addresses = [_plain(found) for found in _look_up(target)]
-    own = own_addresses()
-    for address in addresses:
-        if why := _objection(address, target.port, reach, own):
-            raise ForbiddenAddress(f"{target.host} is {address}, and requests must not go there: {why}")
-    return Target(target.scheme, target.host, target.port, target.path, str(addresses[0]))
-
-
-def _parse(url: str) -> Target:
+def parsed(url: str) -> SplitResult:
+    """The parts of an address; AddressInvalid when it is none that we talk to."""
     try:
         parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise BadAddress(f"{url[:200]!r} is no address: {error}") from error
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise BadAddress(f"{url[:200]!r} is no address; it must begin with http:// or https:// and name a host")
-    if parts.username or parts.password:
-        raise BadAddress("an address must not hold a user name or a password; use the header for that")
-    if any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
-        raise BadAddress("an address must not hold blanks or control characters")
-    path = parts.path or "/"
-    whole = f"{path}?{parts.query}" if parts.query else path
-    return Target(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], whole)
+        is_plain = url.isprintable() and not set(url) & set(" \\") and len(url) <= URL_MOST
+        host = (parts.hostname or "").encode("idna")
+        if is_plain and parts.scheme in ("http", "https") and host and "@" not in parts.netloc and parts.port != 0:
+            return parts
+    except ValueError:
+        pass
+    raise AddressInvalid
 
 
-def _look_up(target: Target) -> list[str]:
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Unreachable(f"the name {target.host} is not known here") from error
-    return [str(entry[4][0]).partition("%")[0] for entry in found]
+def without_query(url: str) -> str:
+    """The address for people and logs: what follows `?` may be a secret."""
+    return url.partition("#")[0].partition("?")[0]
 
 
-def _plain(text: str) -> Address:
-    """An IPv4 address that is written as an IPv6 one is what it is."""
-    address = ipaddress.ip_address(text)
-    mapped = address.ipv4_mapped or address.sixtofour if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
-def _objection(address: Address, port: int, reach: Reach, own: Iterable[tuple[str, int]]) -> str:
-    """Why a request must not go to an address; empty when it may."""
-    if address.is_link_local:
-        return "link-local addresses are the machine's own and its cloud's"
-    if address.is_multicast or address.is_unspecified or (address.is_reserved and not address.is_loopback):
-        return "it is nobody's address"
-    if (str(address), port) in own:
-        return "it is a part of this platform"
-    if reach is Reach.ADMINS or address.is_global or any(address in network for network in allowed_networks()):
-        return ""
-    return "it is not public, and WHARF_WEBHOOK_NETWORKS does not allow it"
-
-
-@cache
-def allowed_networks() -> tuple[Network, ...]:
-    """Those that project admins' endpoints may be in besides the public internet."""
-    return tuple(ipaddress.ip_network(text) for text in settings.WEBHOOK_NETWORKS)
-
-
-@cache
-def own_addresses() -> frozenset[tuple[str, int]]:
-    """Addresses and ports of the registry, Redis and the database, where they do not listen on a socket's path."""
-    database = settings.DATABASES["default"]
-    services = [(parts.hostname, parts.port) for parts in map(urlsplit, (settings.REGISTRY_URL, settings.REDIS_URL))
-                if "%2f" not in parts.netloc.lower()]  # fmt: skip
-    services.append((database["HOST"], int(database["PORT"] or 5432)))
-    found = set()
-    for host, port in services:
-        if host and port and not host.startswith("/"):
-            with suppress(OSError):
-                entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                found |= {(str(_plain(str(entry[4][0]))), port) for entry in entries}
-    return frozenset(found)
-
-
-def _send_once(
+# --- one exchange ---------------------------------------------------------------------------------------------
+def _exchange(
     method: str,
-    target: Target,
-    url: str,
+    parts: SplitResult,
     headers: Mapping[str, str],
     body: bytes | None,
-    verify: bool,
+    reach: Reach,
     limits: Limits,
     ends: float,
+    *,
+    verify: bool,
+    cut: bool,
 ) -> Answer:
-    left = ends - time.monotonic()
-    if left <= 0:
-        raise TimedOut(f"{target.host} did not answer in {limits.total:.0f} s")
-    connection = _connection(target, verify, min(limits.connect, left))
+    _now.ends, _now.silence, _now.connect = ends, limits.silence_seconds, limits.connect_seconds
+    url, origin = parts.geturl(), _origin(parts)
     try:
-        with _hang_up_after(connection, left) as is_late:
-            try:
-                connection.connect()
-                connection.sock.settimeout(min(limits.read, left))
-                connection.request(
-                    method, target.path, body=body, headers={**headers, "host": _host_header(target)},
-                    preload_content=False,
-                )  # fmt: skip
-                response = connection.getresponse()
-                content = _read(response, limits, target)
-            except Exception as error:
-                # Whatever breaks when we hang up, it is that.
-                if not is_late.is_set():
-                    raise
-                raise TimedOut(f"{target.host} did not answer in {limits.total:.0f} s") from error
-            if is_late.is_set():
-                # An answer without a length looks whole when it is cut off.
-                raise TimedOut(f"{target.host} did not end its answer in {limits.total:.0f} s")
-    except urllib3.exceptions.NewConnectionError as error:
-        # Of urllib3's family of timeouts.
-        raise Unreachable(f"{target.host}:{target.port} does not answer: {error}") from error
-    except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
-        raise TimedOut(f"{target.host} did not answer in time") from error
-    except (urllib3.exceptions.SSLError, ssl.SSLError) as error:
-        raise Unreachable(f"the certificate of {target.host} is not accepted: {error}") from error
-    except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
-        raise Unreachable(f"{target.host}:{target.port} does not answer: {error}") from error
-    finally:
-        connection.close()
-    return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content, url)
+        response = _session(reach).request(
+            method,
+            url,
+            headers=dict(headers),
+            data=body,
+            timeout=(limits.connect_seconds, limits.silence_seconds),
+            allow_redirects=False,
+            stream=True,
+            verify=verify,
+        )
+        with response:
+            content, is_whole = _read(response, limits.most_bytes, origin, cut=cut)
+    except (OSError, urllib3.exceptions.HTTPError, UnicodeError) as error:
+        raise _named(error, origin, limits) from error
+    return Answer(response.status_code, content, response.headers, url, is_whole)
 
 
-def _connection(target: Target, verify: bool, seconds: float) -> urllib3.connection.HTTPConnection:
-    """To the judged address, for the host."""
-    if target.scheme == "http":
-        return urllib3.connection.HTTPConnection(target.address, target.port, timeout=seconds)
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return urllib3.connection.HTTPSConnection(
-        target.address, target.port, timeout=seconds, ssl_context=context,
-        server_hostname=target.host, assert_hostname=target.host if verify else False,
-    )  # fmt: skip
-
-
-@contextmanager
-def _hang_up_after(connection: urllib3.connection.HTTPConnection, seconds: float) -> Iterator[threading.Event]:
-    """A receiver that sends a byte now and then is never silent for long enough: after this time it is cut off."""
-    is_late = threading.Event()
-
-    def hang_up() -> None:
-        is_late.set()
-        with suppress(OSError):
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield is_late
-    finally:
-        timer.cancel()
-
-
-def _host_header(target: Target) -> str:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return host if target.port == _PORTS[target.scheme] else f"{host}:{target.port}"
-
-
-def _read(response: urllib3.BaseHTTPResponse, limits: Limits, target: Target) -> bytes:
+def _read(response: requests.Response, most: int, origin: str, *, cut: bool) -> tuple[bytes, bool]:
+    """The body, and whether it is all of it."""
     content = bytearray()
-    for chunk in response.stream(16 * 1024, decode_content=True):
+    while chunk := response.raw.read(min(_CHUNK, most + 1 - len(content)), decode_content=False):
         content += chunk
-        if len(content) > limits.most_bytes:
-            raise TooLarge(f"{target.host} answers more than {limits.most_bytes} bytes")
-    return bytes(content)
+        if len(content) > most:
+            if cut:
+                return bytes(content[:most]), False
+            raise TooLarge(f"{origin} answers with more than {most} bytes")
+    return bytes(content), True
+
+
+def _redirect(method: str, answer: Answer) -> str:
+    """Where the same request is to be made again; empty for an answer."""
+    follows = (301, 302, 303, 307, 308) if method in _SAFE else (307, 308)
+    location = answer.headers.get("Location", "")
+    return urljoin(answer.url, location) if answer.status in follows and location else ""
+
+
+def _is_same_origin(one: SplitResult, other: SplitResult) -> bool:
+    return (one.scheme, one.hostname, _port(one)) == (other.scheme, other.hostname, _port(other))
+
+
+def _origin(parts: SplitResult) -> str:
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _named(error: BaseException, origin: str, limits: Limits) -> Failure:
+    """The error in our words. requests and urllib3 wrap the one that happened several times."""
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, Failure):
+            return cause
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return CertificateInvalid(f"the certificate of {origin} is not trusted: {cause.verify_message}")
+        if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
+            return TimedOut(f"{origin} did not answer in time (at most {limits.total_seconds:g} s in all)")
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return Unreachable(f"{origin} does not speak TLS as we do: {cause.reason or 'the handshake failed'}")
+        if isinstance(cause, ConnectionRefusedError):
+            return Unreachable(f"nobody listens at {origin}")
+        if isinstance(cause, requests.exceptions.InvalidHeader):
+            return AddressInvalid("a header holds characters that headers cannot have")
+    return Unreachable(f"{origin} broke off, or does not speak HTTP")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error with all that it wraps."""
+    found: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and each not in found:
+            found.append(each)
+            waiting += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
+    return found
+
+
+# --- connecting -----------------------------------------------------------------------------------------------
+class _Now(threading.local):
+    """The limits of the request that this thread makes."""
+
+    ends = 0.0
+    silence = 10.0
+    connect = 5.0
+
+    def left(self, most: float) -> float:
+        """So many seconds, or what is left of the whole; TimeoutError when nothing is."""
+        seconds = min(most, self.ends - time.monotonic())
+        if seconds <= 0:
+            raise TimeoutError("the whole took too long")
+        return seconds
+
+
+_now = _Now()
+
+
+class _Socket(socket.socket):
+    """Waits for bytes no longer than the whole request may take: one a second must not keep us for ever."""
+
+    def recv_into(self, *args: Any, **more: Any) -> int:
+        self.settimeout(_now.left(_now.silence))
+        return super().recv_into(*args, **more)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    def recv_into(self, *args: Any, **more: Any) -> int:
+        self.settimeout(_now.left(_now.silence))
+        return super().recv_into(*args, **more)
+
+
+def _connect(host: str, port: int, reach: Reach, options: Any) -> socket.socket:
+    """A connection to an allowed address of this host."""
+    failed: OSError | None = None
+    for family, address in _allowed(host, port, reach, _now.left(_now.connect)):
+        made = _Socket(family, socket.SOCK_STREAM)
+        try:
+            for option in options or ():
+                made.setsockopt(*option)
+            made.settimeout(_now.left(_now.connect))
+            made.connect(address)
+            return made
+        except OSError as error:
+            made.close()
+            failed = error
+    raise failed or Unreachable(f"nobody knows the host {host}")
+
+
+def _allowed(host: str, port: int, reach: Reach, seconds: float) -> list[tuple[socket.AddressFamily, Any]]:
+    """The host's addresses that requests may go to; ForbiddenAddress when it has no such."""
+    found = _resolve(host, port, seconds)
+    good, reason = [], ""
+    for family, _, _, _, address in found:
+        objection = addresses.objection(str(address[0]), reach) or _own_service(str(address[0]), port, seconds)
+        if objection:
+            reason = reason or objection
+        else:
+            good.append((family, address))
+    if not good:
+        # Without the address itself: who sets endpoints is not to learn what names mean in our network.
+        raise ForbiddenAddress(f"requests may not go to {host}: its address is {reason}")
+    return good
+
+
+def _own_service(address: str, port: int, seconds: float) -> str:
+    """The objection to one of our own services' addresses."""
+    for host, own in settings.OWN_SERVICES:
+        if own == port:
+            try:
+                known = {_plain(str(row[4][0])) for row in _resolve(host, own, seconds)}
+            except Failure:
+                continue
+            if _plain(address) in known:
+                return "one of the platform's own services"
+    return ""
+
+
+def _plain(address: str) -> addresses.Address:
+    return addresses.plain(addresses.parsed(address))
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[Any]:
+    """What a name means now. Looking up has no time limit of its own, so it is done by a thread that we do not await.
+
+    Raises Unreachable and TimedOut.
+    """
+    answers: queue.Queue[Any] = queue.Queue()
+
+    def look_up() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=sockets.allowed_gai_family()))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=look_up, name="look up a name", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty as error:
+        raise TimedOut(f"the name {host} could not be looked up in time") from error
+    if isinstance(answer, Exception):
+        raise Unreachable(f"nobody knows the host {host}") from answer
+    return list(answer)
+
+
+class _Http(HTTPConnection):
+    reach = Reach()
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self._dns_host, self.port, self.reach, self.socket_options)
+
+
+class _Https(HTTPSConnection):
+    reach = Reach()
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self._dns_host, self.port or 443, self.reach, self.socket_options)
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own, but for who connects and whom we trust."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        super().__init__(max_retries=0, pool_maxsize=4)
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more)
+        plain = type("Http", (_Http,), {"reach": self._reach})
+        tls = type("Https", (_Https,), {"reach": self._reach})
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("HttpPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("HttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+        }
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        parts = urlsplit(request.url or "")
+        place = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
+        return place, {"ssl_context": _trust(verify=bool(verify))} if parts.scheme == "https" else {}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Whom we trust is in the context already."""
+
+
+@cache
+def _trust(*, verify: bool) -> ssl.SSLContext:
+    """The system's authorities and the operator's; with no `verify`, anybody."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = _TlsSocket
+    if settings.CA_BUNDLE:
+        context.load_verify_locations(cafile=settings.CA_BUNDLE)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+# Somebody said so for an endpoint; that is shown where it is set, and not in our log at each request.
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+_kept = threading.local()
+
+
+def _session(reach: Reach) -> requests.Session:
+    """This thread's, with its open connections: those of another kind of endpoint, or of a parent process, are not
+    for us."""
+    key = (os.getpid(), reach)
+    sessions: dict[Any, requests.Session] = _kept.__dict__.setdefault("sessions", {})
+    if key not in sessions:
+        sessions[key] = made = requests.Session()
+        made.trust_env = False
+        made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        made.mount("http://", _Adapter(reach))
+        made.mount("https://", _Adapter(reach))
+    return sessions[key]

@@ -6,6 +6,7 @@ What an operator may change while the platform runs is configuration in the data
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -53,6 +54,8 @@ CA_CERTIFICATE = VAR / "trial-tls" / "ca.crt"
 ALLOWED_HOSTS = ["*"]
 SECRET_KEY = secret("secret-key")
 CREDENTIAL_KEY = secret("credential-key")
+# One a line, the newest first (core/fields.py).
+ENCRYPTION_KEYS = secret("fernet-key").split()
 DEBUG = False
 
 # --- rooms -------------------------------------------------------------------------------------
@@ -197,7 +200,6 @@ GC_TIME_WINDOW_HOURS = env.float("GC_TIME_WINDOW_HOURS", default=2.0)
 if not 0 <= GC_TIME_WINDOW_HOURS <= 8760:
     raise ImproperlyConfigured("GC_TIME_WINDOW_HOURS must be 0 to 8760 hours")
 # Networks (10.1.0.0/16) that webhooks of project admins may go to besides the public internet.
-WEBHOOK_NETWORKS = env.list("WHARF_WEBHOOK_NETWORKS", default=[])
 TOKEN_SERVICE = "harbor-registry"  # noqa: S105 - the name clients are challenged with, as in Harbor
 TOKEN_ISSUER = "harbor-token-issuer"  # noqa: S105
 TOKEN_LIFETIME = env.int("WHARF_TOKEN_EXPIRATION", default=5) * 60
@@ -206,6 +208,32 @@ if TOKEN_LIFETIME <= 0:
 MANIFEST_MAX_BYTES = 4 * 1024 * 1024
 # Django's default (2.5 MB) is below what a manifest may have.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MANIFEST_MAX_BYTES + 1024
+
+# --- whom we call (core/http.py) ------------------------------------------------------------------
+# Authorities that are trusted besides the system's: a PEM file.
+CA_BUNDLE = env("WHARF_CA_BUNDLE", default="")
+if CA_BUNDLE and not Path(CA_BUNDLE).is_file():
+    raise ImproperlyConfigured(f"WHARF_CA_BUNDLE is {CA_BUNDLE!r}; there is no such file")
+# Private networks that project admins' webhooks may call, and no others.
+try:
+    WEBHOOK_ALLOWED_NETWORKS = tuple(
+        ip_network(each) for each in env.list("WHARF_WEBHOOK_ALLOWED_NETWORKS", default=[])
+    )
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"WHARF_WEBHOOK_ALLOWED_NETWORKS: {error}; it is a list of networks such as 10.1.0.0/16,fd12::/48"
+    ) from error
+# Nobody's requests go to these: host and port of what we are made of. Sockets of this machine are out of reach anyway.
+OWN_SERVICES = tuple(
+    (parts.hostname, parts.port or default)
+    for parts, default in (
+        (urlsplit(f"//{_database['HOST']}:{_database['PORT'] or 5432}"), 5432),
+        (urlsplit(REDIS_URL), 6379),
+        (urlsplit(REGISTRY_URL), 80),
+        (urlsplit(f"//{env('WHARF_CORE_ADDRESS', default='')}"), 8000),
+    )
+    if parts.scheme in ("", "http", "https", "redis", "rediss") and parts.hostname and "%" not in parts.hostname
+)
 
 # --- who is calling -----------------------------------------------------------------------------
 AUTH_USER_MODEL = "rbac.User"

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,6 +85,8 @@ def parse(given: Mapping[str, str]) -> Settings:
     _number(given, "WHARF_CREDENTIAL_CACHE_SECONDS", 300, 0, 86400)
     _number(given, "WHARF_LOGIN_FAILURES_PER_MINUTE", 10, 1, 1_000_000)
     _hours(given, GRACE)
+    _networks(given, "WHARF_WEBHOOK_ALLOWED_NETWORKS")
+    _file(given, "WHARF_CA_BUNDLE")
     if given.get("WHARF_LOG_LEVEL", "INFO") not in LOG_LEVELS:
         raise Unusable(f"WHARF_LOG_LEVEL is {given['WHARF_LOG_LEVEL']!r}; it must be one of {', '.join(LOG_LEVELS)}")
     tls = _tls(given, port)
@@ -225,6 +228,20 @@ def _hours(given: Mapping[str, str], name: str) -> None:
         is_sensible = False
     if not is_sensible:
         raise Unusable(f"{name} is {given[name]!r}; it must be a number of hours from 0 to 8760")
+
+
+def _networks(given: Mapping[str, str], name: str) -> None:
+    try:
+        for each in given.get(name, "").split(","):
+            ip_network(each.strip() or "::/0")
+    except ValueError as error:
+        raise Unusable(f"{name}: {error}; it is a list of networks such as 10.1.0.0/16,fd12::/48") from error
+
+
+def _file(given: Mapping[str, str], name: str) -> None:
+    path = Path(given.get(name) or "/dev/null")
+    if not path.is_absolute() or not path.exists():
+        raise Unusable(f"{name} is {str(path)!r}; it must be the absolute path of a file that Wharf's user may read")
 
 
 def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

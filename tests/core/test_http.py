@@ -1,222 +1,347 @@
-"""Outgoing requests: where they may go, and what becomes of receivers that are slow, endless, or someone else."""
+"""Outgoing requests, with real servers on this machine's own address: where they may go, and what they may take."""
 
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core import http
-from core.http import Limits, Reach
+from core.addresses import Reach
+from core.http import Limits
 from tests.certificates import Authority
+from tests.receiver import Receiver, drip, flood, hang_up, receiving, reply
 
-QUICK = Limits(connect=2, read=2, total=1.5, most_bytes=10_000)
-
-
-class Receiver(BaseHTTPRequestHandler):
-    """Answers as its path says."""
-
-    seen: list[tuple[str, str, dict[str, str], bytes]] = []
-
-    def do_GET(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.seen.append((self.command, self.path, headers, self.rfile.read(length)))
-        getattr(self, self.path.split("/")[1].split("?")[0] or "fine")()
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def fine(self) -> None:
-        self.send_response(418)
-        self.end_headers()
-        self.wfile.write(b"tea")
-
-    def endless(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        for _ in range(100):
-            self.wfile.write(b"x" * 1000)
-
-    def trickle(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        for _ in range(100):
-            self.wfile.write(b"x")
-            self.wfile.flush()
-            time.sleep(0.1)
-
-    def hang(self) -> None:
-        time.sleep(3)
-
-    def slow(self) -> None:
-        """Its very first line never ends."""
-        for _ in range(100):
-            self.wfile.write(b"H")
-            self.wfile.flush()
-            time.sleep(0.1)
-
-    def away(self) -> None:
-        self.send_response(302)
-        self.send_header("Location", self.path.partition("?")[2])
-        self.end_headers()
+INTRANET, PUBLIC = Reach(private=True), Reach()
+SHORT = Limits(connect_seconds=1, silence_seconds=0.5, total_seconds=1, most_bytes=1000)
+RealLookUp = Callable[..., list[Any]]
 
 
 @pytest.fixture
-def receiver() -> Iterator[str]:
-    Receiver.seen = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        server.daemon_threads = True
-        server.handle_error = lambda *args: None  # type: ignore[method-assign]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+def server() -> Iterator[Receiver]:
+    with receiving() as opened:
+        yield opened
 
 
-def ask(url: str, **options: Any) -> http.Answer:
-    return http.send(options.pop("method", "POST"), url, reach=Reach.ADMINS, body=b"{}", limits=QUICK, **options)
+class Names:
+    """A resolver in our hands: what each name means, one meaning a look-up, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.meanings: dict[str, list[list[str]]] = {}
+        self.asked: list[str] = []
+        self.real = socket.getaddrinfo
+
+    def __call__(self, host: str, port: int, *args: Any, **more: Any) -> list[Any]:
+        self.asked.append(host)
+        known = self.meanings.get(host)
+        if known is None:
+            return list(self.real(host, port, *args, **more))
+        meant = known.pop(0) if len(known) > 1 else known[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in meant]
 
 
-def test_any_status_is_an_answer(receiver: str) -> None:
-    answer = ask(f"{receiver}/fine?x=1", headers={"Authorization": "secret"})
-    assert (answer.status, answer.body) == (418, b"tea")
-    method, path, headers, body = Receiver.seen[0]
-    assert (method, path, body, headers["authorization"]) == ("POST", "/fine?x=1", b"{}", "secret")
-    assert headers["host"] == receiver.removeprefix("http://")
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    made = Names()
+    monkeypatch.setattr(socket, "getaddrinfo", made)
+    return made
 
 
-@pytest.mark.parametrize(
-    ("path", "failure"),
-    [
-        ("endless", http.TooLarge),
-        ("trickle", http.TimedOut),
-        ("slow", http.TimedOut),
-        ("hang", http.TimedOut),
-    ],
-)
-def test_who_is_slow_or_endless_is_cut_off(receiver: str, path: str, failure: type[http.Failure]) -> None:
-    with pytest.raises(failure):
-        ask(f"{receiver}/{path}")
+# --- plain exchanges ------------------------------------------------------------------------------------------
+def test_an_answer_is_read_whole_whatever_its_status(server: Receiver) -> None:
+    server.answer = lambda handler, _: reply(handler, 503, b"later", X_Word="yes")
+    answer = http.request("POST", f"{server.url}/a?b=c", reach=INTRANET, headers={"Authorization": "x"}, body=b"hello")
+    assert (answer.status, answer.content, answer.headers["x-word"]) == (503, b"later", "yes")
+    (received,) = server.received
+    assert (received.method, received.path, received.body) == ("POST", "/a?b=c", b"hello")
+    assert received.headers["authorization"] == "x"
+    assert received.headers["host"] == f"127.0.0.1:{server.port}"
+    assert received.headers["user-agent"].startswith("wharf/")
 
 
-def test_nobody_there_is_said_and_may_be_there_later() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        with pytest.raises(http.Unreachable) as failure:
-            ask(f"http://127.0.0.1:{taken.getsockname()[1]}/")
-    assert not failure.value.permanent
+def test_a_connection_is_used_again(server: Receiver) -> None:
+    for _ in range(3):
+        http.request("GET", server.url, reach=INTRANET)
+    assert server.connections == 1
 
 
-def test_a_redirect_is_followed_and_judged_and_loses_what_authorises(receiver: str) -> None:
-    port = receiver.rpartition(":")[2]
-    answer = ask(f"{receiver}/away?http://localhost:{port}/fine", headers={"Authorization": "secret", "X-Other": "y"})
-    assert (answer.status, answer.url) == (418, f"http://localhost:{port}/fine")
-    method, _, headers, body = Receiver.seen[1]
-    assert (method, body, headers.get("x-other"), headers.get("authorization")) == ("GET", b"", "y", None)
-    with pytest.raises(http.ForbiddenAddress):
-        ask(f"{receiver}/away?http://169.254.169.254/latest/meta-data")
-    with pytest.raises(http.TooManyRedirects):
-        ask(f"{receiver}/away?/away")
+def test_cookies_are_not_kept(server: Receiver) -> None:
+    server.answer = lambda handler, _: reply(handler, 200, Set_Cookie="sid=1; Path=/")
+    for _ in range(2):
+        http.request("GET", server.url, reach=INTRANET)
+    assert "cookie" not in server.received[1].headers
 
 
-FORBIDDEN_TO_ALL = [
-    "http://169.254.169.254/", "http://[fe80::1]/", "http://0.0.0.0/", "http://[::]/", "http://224.0.0.1/",
-    "http://[::ffff:169.254.169.254]/", "http://2852039166/", "http://0xa9fea9fe/", "http://0251.0376.0251.0376/",
-]  # fmt: skip
-FORBIDDEN_TO_PROJECTS = [
-    "http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://10.1.2.3/", "http://192.168.0.1/",
-    "http://172.16.0.1/", "http://[fd00::1]/", "http://[::ffff:10.0.0.1]/", "http://127.1/", "http://2130706433/",
-    "http://100.64.0.1/",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("url", FORBIDDEN_TO_ALL)
-def test_some_addresses_are_nobodys_business(url: str) -> None:
-    for reach in Reach:
-        with pytest.raises(http.ForbiddenAddress):
-            http.check(url, reach)
-
-
-@pytest.mark.parametrize("url", FORBIDDEN_TO_PROJECTS)
-def test_project_admins_reach_no_private_network(url: str) -> None:
-    with pytest.raises(http.ForbiddenAddress, match="WHARF_WEBHOOK_NETWORKS"):
-        http.check(url, Reach.PROJECTS)
-    http.check(url, Reach.ADMINS)
-
-
-def test_an_operator_may_allow_a_network(settings: Any) -> None:
-    settings.WEBHOOK_NETWORKS = ["10.1.0.0/16"]
-    http.allowed_networks.cache_clear()
-    try:
-        http.check("http://10.1.2.3/", Reach.PROJECTS)
-        with pytest.raises(http.ForbiddenAddress):
-            http.check("http://10.2.2.3/", Reach.PROJECTS)
-    finally:
-        http.allowed_networks.cache_clear()
-
-
-def test_parts_of_the_platform_are_not_called_by_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "own_addresses", lambda: {("10.9.9.9", 5432)})
-    with pytest.raises(http.ForbiddenAddress, match="part of this platform"):
-        http.check("http://10.9.9.9:5432/", Reach.ADMINS)
-    http.check("http://10.9.9.9:80/", Reach.ADMINS)
+def test_the_environment_names_no_proxy_and_no_password(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login alice password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    assert http.request("GET", server.url, reach=INTRANET).status == 200
+    assert "authorization" not in server.received[0].headers
 
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ftp://example.com/", "file:///etc/passwd", "http://", "http:///x", "//example.com", "http://a:b@example.com/",
-     "http://example.com:99999/", "http://exa mple.com/", "http://example.com/\r\nX: y", "http://[::1/"],
-)  # fmt: skip
-def test_what_is_no_address_is_said_so(url: str) -> None:
-    with pytest.raises(http.BadAddress):
-        http.check(url, Reach.ADMINS)
+    [
+        "",
+        "example.com",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "http://",
+        "http:///path",
+        "http://user:password@example.com/",
+        "http://example.com:0/",
+        "http://example.com:99999/",
+        "http://example.com:x/",
+        "http://exa mple.com/",
+        "http://example.com\\@other.com/",
+        "http://example.com/\r\nX: y",
+        "http://[::1/",
+        f"http://{'a' * 64}.com/",
+        f"http://example.com/{'a' * 2048}",
+        "gopher://127.0.0.1/",
+    ],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(http.AddressInvalid) as raised:
+        http.request("GET", url, reach=INTRANET)
+    assert raised.value.permanent
+    with pytest.raises(http.AddressInvalid):
+        http.check(url, reach=INTRANET)
 
 
-def test_a_name_that_changes_its_mind_changes_nothing(receiver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first answer is judged and connected to; there is no second question."""
-    port = int(receiver.rpartition(":")[2])
-    answers = [[("127.0.0.1", port)], [("169.254.169.254", port)]]
-    asked: list[str] = []
-    real = socket.getaddrinfo
-
-    def look_up(host: Any, *rest: Any, **more: Any) -> Any:
-        if host != "changing.example":
-            return real(host, *rest, **more)
-        asked.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in answers[len(asked) - 1]]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    assert ask(f"http://changing.example:{port}/fine").status == 418
-    assert len(asked) == 1
-    assert Receiver.seen[0][2]["host"] == f"changing.example:{port}"
-
-
-def test_of_a_name_with_several_addresses_all_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 80)) for host in ("93.184.216.34", "10.0.0.1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *rest, **more: places)
+# --- where they may go ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1"])
+def test_this_machine_is_for_system_admins_alone_however_it_is_written(server: Receiver, host: str) -> None:
+    url = f"http://{host}:{server.port}/"
+    with pytest.raises(http.ForbiddenAddress, match="is loopback") as raised:
+        http.request("GET", url, reach=PUBLIC)
+    assert raised.value.permanent
     with pytest.raises(http.ForbiddenAddress):
-        http.check("http://both.example/", Reach.PROJECTS)
+        http.check(url, reach=PUBLIC)
+    assert server.connections == 0
+    http.check(url, reach=INTRANET)
+    assert http.request("GET", url, reach=INTRANET).status == 200
 
 
-def test_a_certificate_counts_unless_one_says_it_does_not(tmp_path: Path) -> None:
-    certificate, key = Authority().issue("localhost").write(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.handle_error = lambda *args: None  # type: ignore[method-assign]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"https://localhost:{server.server_address[1]}/fine"
-        with pytest.raises(http.Unreachable, match="certificate"):
-            ask(url)
-        assert ask(url, verify=False).status == 418
-        server.shutdown()
+def test_a_network_may_be_allowed(server: Receiver) -> None:
+    assert http.request("GET", server.url, reach=Reach(allowed=(ip_network("127.0.0.0/8"),))).status == 200
+    with pytest.raises(http.ForbiddenAddress):
+        http.request("GET", server.url, reach=Reach(allowed=(ip_network("10.0.0.0/8"),)))
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "0.0.0.0", "[::]", "224.0.0.1", "[fe80::1]", "[fd00:ec2::254]"])
+def test_some_addresses_are_for_nobody(host: str) -> None:
+    with pytest.raises(http.ForbiddenAddress):
+        http.request("GET", f"http://{host}/", reach=INTRANET)
+
+
+def test_our_own_services_are_for_nobody(server: Receiver, settings: Any) -> None:
+    settings.OWN_SERVICES = [("localhost", server.port)]
+    with pytest.raises(http.ForbiddenAddress, match="one of the platform's own services"):
+        http.request("GET", server.url, reach=INTRANET)
+    with pytest.raises(http.ForbiddenAddress):
+        http.request("GET", f"http://[::ffff:127.0.0.1]:{server.port}/", reach=INTRANET)
+    settings.OWN_SERVICES = [("localhost", server.port + 1), ("unknown.invalid", server.port)]
+    assert http.request("GET", server.url, reach=INTRANET).status == 200
+
+
+def test_a_refusal_does_not_tell_what_a_name_means_in_our_network(names: Names) -> None:
+    names.meanings["db.corp.example"] = [["10.20.30.40"]]
+    with pytest.raises(http.ForbiddenAddress) as raised:
+        http.request("GET", "http://db.corp.example/", reach=PUBLIC)
+    assert "10.20" not in raised.value.message
+
+
+def test_a_name_that_changes_its_meaning_is_connected_to_as_it_was_judged(server: Receiver, names: Names) -> None:
+    allowed = Reach(allowed=(ip_network("127.0.0.1/32"),))
+    # The next look-up would lead elsewhere: there must be none.
+    names.meanings["rebind.example"] = [["127.0.0.1"], ["127.0.0.2"]]
+    url = f"http://rebind.example:{server.port}/"
+    assert http.request("GET", url, reach=allowed).status == 200
+    assert names.asked == ["rebind.example"]
+    assert server.received[0].headers["host"] == f"rebind.example:{server.port}"
+    server.close()
+    server.open()
+    with pytest.raises(http.ForbiddenAddress):
+        http.request("GET", url, reach=allowed)
+    assert len(server.received) == 1
+
+
+def test_of_several_addresses_the_allowed_ones_are_tried_in_turn(server: Receiver, names: Names) -> None:
+    # 127.0.0.3 is allowed, and nobody listens there.
+    names.meanings["many.example"] = [["169.254.169.254", "127.0.0.3", "127.0.0.1"]]
+    assert http.request("GET", f"http://many.example:{server.port}/", reach=INTRANET).status == 200
+
+
+def test_a_redirect_into_a_forbidden_address_is_not_followed(server: Receiver) -> None:
+    allowed = Reach(allowed=(ip_network("127.0.0.1/32"),))
+    for target in ("http://127.0.0.2:1/", "http://169.254.169.254/latest/", "http://[::1]/", "file:///etc/passwd"):
+        server.answer = lambda handler, _, to=target: reply(handler, 307, Location=to)  # type: ignore[misc]
+        with pytest.raises((http.ForbiddenAddress, http.AddressInvalid)):
+            http.request("POST", server.url, reach=allowed, body=b"x")
+
+
+def test_what_authorises_stays_with_its_origin(server: Receiver) -> None:
+    with receiving() as other:
+        server.answer = lambda handler, request: reply(
+            handler, 308, Location="/again" if request.path == "/" else f"{other.url}/there"
+        )
+        headers = {"authorization": "secret", "X-Other": "stays"}
+        answer = http.request("POST", f"{server.url}/", reach=INTRANET, headers=headers, body=b"hello")
+    assert (answer.status, answer.url) == (200, f"{other.url}/there")
+    assert [each.headers.get("authorization") for each in server.received] == ["secret", "secret"]
+    (arrived,) = other.received
+    assert "authorization" not in arrived.headers
+    assert (arrived.method, arrived.body, arrived.headers["x-other"]) == ("POST", b"hello", "stays")
+
+
+def test_a_redirect_that_would_lose_the_body_is_an_answer(server: Receiver) -> None:
+    server.answer = lambda handler, _: reply(handler, 302, Location="/elsewhere")
+    assert http.request("POST", server.url, reach=INTRANET, body=b"x").status == 302
+    assert len(server.received) == 1
+
+
+def test_redirects_end(server: Receiver) -> None:
+    server.answer = lambda handler, _: reply(handler, 302, Location="/")
+    with pytest.raises(http.TooManyRedirects):
+        http.request("GET", server.url, reach=INTRANET)
+    assert len(server.received) == 6
+    assert http.request("GET", server.url, reach=INTRANET, redirects=0).status == 302
+
+
+# --- what they may take ---------------------------------------------------------------------------------------
+def test_an_endless_body_is_too_large_or_cut(server: Receiver) -> None:
+    server.answer = lambda handler, _: flood(handler)
+    with pytest.raises(http.TooLarge, match="more than 1000 bytes") as raised:
+        http.request("GET", server.url, reach=INTRANET, limits=SHORT)
+    assert raised.value.permanent
+    answer = http.request("GET", server.url, reach=INTRANET, limits=SHORT, cut=True)
+    assert (answer.content, answer.is_whole) == (b"x" * 1000, False)
+
+
+def test_what_is_packed_stays_packed(server: Receiver) -> None:
+    server.answer = lambda handler, _: reply(handler, 200, b"\x1f\x8b bomb", Content_Encoding="gzip")
+    assert http.request("GET", server.url, reach=INTRANET).content == b"\x1f\x8b bomb"
+
+
+@pytest.mark.parametrize("headers_end", [True, False])
+def test_a_server_that_answers_a_byte_at_a_time_does_not_keep_us(server: Receiver, headers_end: bool) -> None:
+    server.answer = lambda handler, _: drip(handler, 0.05, headers_end=headers_end)
+    with pytest.raises(http.TimedOut) as raised:
+        http.request("GET", server.url, reach=INTRANET, limits=SHORT)
+    assert not raised.value.permanent
+
+
+def test_the_same_over_tls(tls: tuple[Path, Path]) -> None:
+    with receiving(tls) as server:
+        server.answer = lambda handler, _: drip(handler, 0.05)
+        with pytest.raises(http.TimedOut):
+            http.request("GET", f"https://127.0.0.1:{server.port}", reach=INTRANET, limits=SHORT, verify=False)
+
+
+def test_a_server_that_says_nothing_does_not_keep_us() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(http.TimedOut):
+        http.request("GET", f"http://127.0.0.1:{silent.getsockname()[1]}", reach=INTRANET, limits=SHORT)
+
+
+def test_a_look_up_that_hangs_does_not_keep_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: go_on.wait(30))
+    try:
+        with pytest.raises(http.TimedOut, match="could not be looked up"):
+            http.request("GET", "http://slow.example/", reach=INTRANET, limits=SHORT)
+        http.check("http://slow.example/", reach=PUBLIC, seconds=0.1)
+    finally:
+        go_on.set()
+
+
+# --- who is not there, and who is somebody else -------------------------------------------------------------------
+def test_nobody_there(server: Receiver) -> None:
+    server.close()
+    with pytest.raises(http.Unreachable, match="nobody listens") as raised:
+        http.request("GET", server.url, reach=INTRANET)
+    assert not raised.value.permanent
+    with pytest.raises(http.Unreachable, match="nobody knows the host"):
+        http.request("GET", "http://nobody.invalid/", reach=INTRANET)
+    http.check("http://nobody.invalid/", reach=PUBLIC)
+
+
+def test_a_server_that_breaks_off(server: Receiver) -> None:
+    server.answer = lambda handler, _: hang_up(handler.connection)
+    with pytest.raises(http.Unreachable, match="broke off"):
+        http.request("GET", server.url, reach=INTRANET)
+
+
+def test_one_that_speaks_something_else(server: Receiver) -> None:
+    def greet(handler: Any, _: Any) -> None:
+        handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        hang_up(handler.connection)
+
+    server.answer = greet
+    with pytest.raises(http.Unreachable):
+        http.request("GET", server.url, reach=INTRANET)
+    with pytest.raises(http.Unreachable, match="does not speak TLS"):
+        http.request("GET", server.url.replace("http:", "https:"), reach=INTRANET, limits=SHORT)
+
+
+AUTHORITY = Authority()
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[Path, Path]:
+    return AUTHORITY.issue("localhost").write(tmp_path)
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, settings: Any) -> Iterator[None]:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text(AUTHORITY.pem)
+    settings.CA_BUNDLE = str(bundle)
+    _forget_trust()
+    yield
+    _forget_trust()
+
+
+def _forget_trust() -> None:
+    http._trust.cache_clear()
+    http._kept.__dict__.clear()
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_certificate_of_the_operators_authority(tls: tuple[Path, Path]) -> None:
+    with receiving(tls) as server:
+        assert http.request("GET", f"https://localhost:{server.port}/", reach=INTRANET).status == 200
+        # The same one, for another name.
+        with pytest.raises(http.CertificateInvalid, match="not trusted"):
+            http.request("GET", f"https://127.0.0.1:{server.port}/", reach=INTRANET)
+
+
+def test_a_certificate_of_somebody_is_trusted_only_when_that_is_wanted(tls: tuple[Path, Path]) -> None:
+    with receiving(tls) as server:
+        url = f"https://localhost:{server.port}/"
+        assert http.request("GET", url, reach=INTRANET, verify=False).status == 200
+        # Not by the connection that is open.
+        with pytest.raises(http.CertificateInvalid, match="not trusted") as raised:
+            http.request("GET", url, reach=INTRANET)
+    assert not raised.value.permanent
+
+
+@pytest.mark.usefixtures("trusted")
+def test_sni_and_host_stay_the_name(tls: tuple[Path, Path], names: Names) -> None:
+    names.meanings["localhost"] = [["127.0.0.1"], ["127.0.0.9"]]
+    with receiving(tls) as server:
+        assert http.request("GET", f"https://localhost:{server.port}/", reach=INTRANET).status == 200
+    assert server.received[0].headers["host"] == f"localhost:{server.port}"
+
+
+def test_the_system_s_authorities_are_trusted_besides() -> None:
+    assert http._trust(verify=True).cert_store_stats()["x509_ca"] >= 100

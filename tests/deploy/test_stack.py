@@ -90,6 +90,10 @@ def test_with_a_certificate_the_external_url_is_https_and_core_is_told_no_file()
         {"WHARF_CORE_REPLICAS": "0"},
         {"WHARF_WORKER_REPLICAS": "two"},
         {"WHARF_BEAT_REPLICAS": "9"},
+        {"WHARF_WEBHOOK_ALLOWED_NETWORKS": "10.0.0.1/8"},
+        {"WHARF_WEBHOOK_ALLOWED_NETWORKS": "intranet"},
+        {"WHARF_CA_BUNDLE": "ca.pem"},
+        {"WHARF_CA_BUNDLE": "/nowhere/ca.pem"},
     ],
 )
 def test_unusable_settings_are_named(given: dict[str, str]) -> None:
