@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
+import structlog
 from django.db import connection, transaction
 
 from core.postgres.prepared import Statement
@@ -24,6 +25,10 @@ _OUTBOX = Statement(
 
 SYSTEM = "system"
 """The actor of what the platform does by itself."""
+
+
+def _request_under_way() -> str:
+    return str(structlog.contextvars.get_contextvars().get("request_id") or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +43,17 @@ class Event:
     resource_type: ClassVar[str]
     succeeded: ClassVar[bool] = True
     """False for what somebody tried in vain."""
+    is_audited: ClassVar[bool] = True
+    """Whether the audit log has a row of it: False for news that are nobody's deed, or that others count."""
 
     actor: str
     """Who caused it: a user's or robot's name, `anonymous`, or SYSTEM."""
 
     project_id: int | None = None
     """The project it happened in, if it was one."""
+
+    request_id: str = field(default_factory=_request_under_way)
+    """Of the request that caused it; empty where none did."""
 
     @classmethod
     def audit_type(cls) -> str:
@@ -117,12 +127,17 @@ def by_topic() -> dict[str, type[Event]]:
     return {kind.topic: kind for kind in kinds()}
 
 
-def kinds(base: type[Event] = Event) -> Iterator[type[Event]]:
+def kinds() -> Iterator[type[Event]]:
     """Every kind of event that rooms have declared; bases that say no topic are none."""
+    return (kind for kind in _below(Event) if hasattr(kind, "topic"))
+
+
+def _below(base: type[Event]) -> dict[type[Event], None]:
+    """Every class below, once, however many ways lead to it."""
+    found: dict[type[Event], None] = {}
     for kind in base.__subclasses__():
-        if hasattr(kind, "topic"):
-            yield kind
-        yield from kinds(kind)
+        found |= {kind: None, **_below(kind)}
+    return found
 
 
 def emit(event: Event) -> None:

@@ -13,15 +13,18 @@ from django.apps import apps
 from django.conf import settings
 from django.db import models
 
+from core import errors
+
 if TYPE_CHECKING:
     _Text = models.TextField[str, str]
 else:
     _Text = models.TextField
 
 
-class Undecryptable(Exception):  # noqa: N818
+class Undecryptable(errors.Refusal):
     """A stored secret was encrypted with a key that the secret `fernet-key` does not have (any more)."""
 
+    status = 500
     permanent = True
 
 

@@ -199,7 +199,6 @@ STORE_CREDENTIALS = env("WHARF_STORE_CREDENTIALS", default=str(SECRETS / "store-
 GC_TIME_WINDOW_HOURS = env.float("GC_TIME_WINDOW_HOURS", default=2.0)
 if not 0 <= GC_TIME_WINDOW_HOURS <= 8760:
     raise ImproperlyConfigured("GC_TIME_WINDOW_HOURS must be 0 to 8760 hours")
-# Networks (10.1.0.0/16) that webhooks of project admins may go to besides the public internet.
 TOKEN_SERVICE = "harbor-registry"  # noqa: S105 - the name clients are challenged with, as in Harbor
 TOKEN_ISSUER = "harbor-token-issuer"  # noqa: S105
 TOKEN_LIFETIME = env.int("WHARF_TOKEN_EXPIRATION", default=5) * 60

@@ -139,7 +139,7 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
         give_up([attempt])
         raise
     told = artifact_configs.read([manifest])[manifest.digest]
-    with transaction.atomic():
+    with quotas.telling_refusals(repository=repository, actor=actor), transaction.atomic():
         record(repository, [(attempt, told)], actor)
     return Pushed(manifest.digest, manifest.subject.digest if manifest.subject else None)
 
@@ -394,6 +394,7 @@ def _claim_accessories(artifact: Artifact) -> list[Artifact]:
 def _delete(rows: Sequence[Artifact], actor: str) -> None:
     """Mark locked artifacts of one repository as deleted, and say so of the first, on which the others hang."""
     repository = Repository.objects.select_related("project").get(pk=rows[0].repository_id)
+    tags = tuple(Tag.objects.live().filter(artifact=rows[0]).order_by("name").values_list("name", flat=True))
     for row in rows:
         _mark_deleted(row)
     emit(
@@ -403,6 +404,7 @@ def _delete(rows: Sequence[Artifact], actor: str) -> None:
             project=repository.project.name,
             repository=repository.name,
             digest=rows[0].digest,
+            tags=tags,
         )
     )
     # Together: a blob that two of them share is counted once.

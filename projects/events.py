@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.events import Event
+
+
+class Resource(NamedTuple):
+    """An artifact that an event is about, by a tag or, with an empty one, by itself."""
+
+    digest: str
+    tag: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +133,9 @@ class RepositoryAdopted(RepositoryEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactEvent(ProjectEvent):
+class ArtifactEvent(RepositoryEvent):
     resource_type = "artifact"
 
-    repository: str
     digest: str
     tag: str = ""
 
@@ -142,15 +149,88 @@ class ArtifactEvent(ProjectEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactPushed(ArtifactEvent):
-    topic = "PUSH_ARTIFACT"
-    operation = "create"
+class NewsOfRepository(RepositoryEvent):
+    """What webhooks tell of, if somebody wants to hear of its topic. Higher rooms have some as well."""
+
+    @property
+    def resources(self) -> list[Resource]:
+        """The artifacts that it is about."""
+        return []
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What else there is to say: Harbor's `custom_attributes`."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactDeleted(ArtifactEvent):
+class ArtifactPushed(ArtifactEvent, NewsOfRepository):
+    topic = "PUSH_ARTIFACT"
+    operation = "create"
+
+    @property
+    def resources(self) -> list[Resource]:
+        return [Resource(self.digest, self.tag)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactDeleted(ArtifactEvent, NewsOfRepository):
     topic = "DELETE_ARTIFACT"
     operation = "delete"
+
+    tags: tuple[str, ...] = ()
+    """Those that it had."""
+
+    @property
+    def resources(self) -> list[Resource]:
+        return [Resource(self.digest, tag) for tag in self.tags or ("",)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactPulled(ArtifactEvent, NewsOfRepository):
+    """Somebody pulled an artifact, some times since pulls were last counted. Nobody knows who (invariant I4)."""
+
+    topic = "PULL_ARTIFACT"
+    operation = "pull"
+    is_audited = False
+
+    tags: tuple[str, ...] = ()
+    """By which of its tags, if any."""
+    pulls: int
+
+    @property
+    def resources(self) -> list[Resource]:
+        return [Resource(self.digest, tag) for tag in self.tags or ("",)]
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        return {"pull_count": str(self.pulls)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaNews(NewsOfRepository):
+    """The project's storage limit is near, or was in the way."""
+
+    resource_type = "quota"
+    is_audited = False
+
+    message: str
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        return {"Details": self.message}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaExceeded(QuotaNews):
+    topic = "QUOTA_EXCEED"
+    operation = "exceed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaWarned(QuotaNews):
+    topic = "QUOTA_WARNING"
+    operation = "warn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,3 +334,70 @@ class ArtifactLabeled(ArtifactLabelEvent):
 class ArtifactUnlabeled(ArtifactLabelEvent):
     topic = "ARTIFACT_UNLABELED"
     operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookPolicyEvent(ProjectEvent):
+    resource_type = "notification-policy"
+
+    policy_id: int
+    policy: str
+
+    @property
+    def resource(self) -> str:
+        return f"{self.project}/{self.policy}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookPolicyCreated(WebhookPolicyEvent):
+    topic = "CREATE_WEBHOOK_POLICY"
+    operation = "create"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookPolicyUpdated(WebhookPolicyEvent):
+    topic = "UPDATE_WEBHOOK_POLICY"
+    operation = "update"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookPolicyDeleted(WebhookPolicyEvent):
+    topic = "DELETE_WEBHOOK_POLICY"
+    operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookSecretChanged(WebhookPolicyEvent):
+    topic = "CHANGE_WEBHOOK_SECRET"
+    operation = "update"
+
+    @property
+    def details(self) -> str:
+        return "another secret for signatures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookEndpointDisabled(WebhookPolicyEvent):
+    """Nothing arrived at an endpoint for so long that nothing is sent there any more."""
+
+    topic = "DISABLE_WEBHOOK_ENDPOINT"
+    operation = "disable"
+
+    address: str
+    since: str
+
+    @property
+    def details(self) -> str:
+        return f"nothing has arrived at {self.address} since {self.since}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookRedelivered(WebhookPolicyEvent):
+    topic = "REDELIVER_WEBHOOK"
+    operation = "redeliver"
+
+    execution: int
+
+    @property
+    def details(self) -> str:
+        return f"as execution {self.execution}"

@@ -1,4 +1,4 @@
-"""Who listens in this room: the audit log writes a row for every change, in the change's own transaction."""
+"""Who listens in this room: the audit log, in the change's own transaction, and webhooks, once it is true."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import structlog
 from django.db import transaction
 
 from core import clock, configuration
-from core.events import Event, on
+from core.events import Event, afterwards, on
 from core.postgres.prepared import Statement
-from projects import audit_forwarding
+from projects import audit_forwarding, webhook_deliveries
+from projects.events import NewsOfRepository
 
 _AUDIT = Statement(
     "text, text, text, text, bigint, boolean, text, text, text",
@@ -27,6 +28,8 @@ _AUDIT = Statement(
 @on(Event)
 def keep_in_the_audit_log(event: Event) -> None:
     """Write the row, and send it on when the change is true, as far as the configuration wants that."""
+    if not event.is_audited:
+        return
     unwanted = configuration.get("disabled_audit_log_event_types")
     if unwanted and event.audit_type() in map(str.strip, unwanted.split(",")):
         return
@@ -40,12 +43,17 @@ def keep_in_the_audit_log(event: Event) -> None:
         "operation_result": event.succeeded,
         "operation_description": event.description,
         "address": context.get("ip") or "",
-        "request_id": context.get("request_id") or "",
+        "request_id": event.request_id,
     }
     if not configuration.get("skip_audit_log_database"):
         _AUDIT.rows(*record.values())
     # Robust: what is acknowledged by then must not be answered with an error.
     transaction.on_commit(functools.partial(_send_on, record, clock.now()), robust=True)
+
+
+@afterwards(NewsOfRepository)
+def tell_webhooks(event: NewsOfRepository, occurred: datetime) -> None:
+    webhook_deliveries.announce(event, occurred)
 
 
 def _send_on(record: dict[str, Any], at: datetime) -> None:

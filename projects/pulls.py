@@ -23,7 +23,9 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Greatest
 
 from core import clock, redis
-from projects.models import Artifact, PullFold, PullGap, Reference, Repository, Tag
+from core.events import emit
+from projects.events import ArtifactPulled
+from projects.models import Artifact, PullFold, PullGap, Reference, Repository, Tag, WebhookPolicy
 
 Pullable = TypeVar("Pullable", Artifact, Tag)
 log = structlog.get_logger(__name__)
@@ -121,6 +123,7 @@ def fold() -> int:
     with transaction.atomic():
         _record_gaps(gathered)
         _apply(gathered)
+        _announce(gathered)
     redis.ask(lambda r: r.delete(*(_taken(key) for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS, GAPS))))
     if gathered[HOLDERS]:
         redis.ask(lambda r: r.hdel(HOLDERS, *gathered[HOLDERS]))
@@ -280,6 +283,37 @@ def _apply(gathered: dict[str, dict[str, str]]) -> None:
             counts[owners[int(pk_text)]] += int(number)
     for repository_id, pulled in counts.items():
         Repository.objects.filter(pk=repository_id).update(pull_count=F("pull_count") + pulled)
+
+
+def _announce(gathered: dict[str, dict[str, str]]) -> None:
+    """State what was pulled, where a webhook wants to hear of it: one event for each artifact, however often."""
+    pulled = {int(pk): int(number) for pk, number in gathered[COUNTS].items() if int(number)}
+    wanting = WebhookPolicy.objects.wanting(ArtifactPulled.topic).values("project_id")
+    wanted = Artifact.objects.live().filter(pk__in=pulled, repository__project__in=wanting)
+    rows = list(wanted.select_related("repository__project").order_by("pk"))
+    if not rows:
+        return
+    tags: dict[int, list[str]] = {}
+    for artifact_id, name in (
+        Tag.objects.live()
+        .filter(pk__in=[int(pk) for pk in gathered[TAG_TIMES]], artifact__in=rows)
+        .order_by("name")
+        .values_list("artifact_id", "name")
+    ):
+        tags.setdefault(artifact_id, []).append(name)
+    for artifact in rows:
+        repository = artifact.repository
+        emit(
+            ArtifactPulled(
+                actor="",
+                project_id=repository.project_id,
+                project=repository.project.name,
+                repository=repository.name,
+                digest=artifact.digest,
+                tags=tuple(tags.get(artifact.pk, ())),
+                pulls=pulled[artifact.pk],
+            )
+        )
 
 
 def _apply_to_parents(artifact_id: int, at: datetime) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection, transaction
 
 from core import configuration, errors
-from core.events import emit
+from core.events import SYSTEM, emit
 from core.postgres.prepared import Statement
+from core.short_memory import ShortMemory
 from projects import finders
-from projects.events import QuotaUpdated
-from projects.models import Project, Quota
+from projects.events import QuotaExceeded, QuotaUpdated, QuotaWarned
+from projects.models import Project, Quota, Repository
 from rbac.access import Actor
 
 STORAGE = "storage"
 """The one resource that is limited."""
+WARN_AT = 0.85
+"""Of the limit; Harbor's."""
+TELL_EVERY_SECONDS = 60.0
+"""A client that is refused tries again, and each layer by itself."""
+_told: ShortMemory[bool] = ShortMemory()
 
 # What counts: configurations, layers and the manifests themselves. A blob counts once per project.
 _USED = """
@@ -64,7 +72,7 @@ def charge(*, project: Project, artifacts: Sequence[int]) -> None:
             f"adding {human(added)} of storage resource, which when updated to current usage of {human(quota.used)} "
             f"will exceed the configured upper limit of {human(quota.hard)}."
         )
-    _save(quota, quota.used + added)
+    _add(quota, added, artifacts)
 
 
 def add(*, project: Project, artifacts: list[int]) -> None:
@@ -73,7 +81,7 @@ def add(*, project: Project, artifacts: list[int]) -> None:
     Last step of the transaction, as `charge`.
     """
     quota = _locked(project)
-    _save(quota, quota.used + _own_bytes(project, artifacts))
+    _add(quota, _own_bytes(project, artifacts), artifacts)
 
 
 def refund(*, project: Project, artifacts: Sequence[int]) -> None:
@@ -130,6 +138,24 @@ def is_spent(*, project: Project) -> bool:
     return quota is not None and _is_limited(quota) and quota.used >= quota.hard
 
 
+@contextmanager
+def telling_refusals(*, repository: Repository, actor: Actor) -> Iterator[None]:
+    """`tell_refusal` of what is refused inside. Around the transaction, for what is written in there goes with it."""
+    try:
+        yield
+    except errors.QuotaExceeded as refusal:
+        tell_refusal(project=repository.project, repository=repository.name, actor=actor, refusal=refusal)
+        raise
+
+
+def tell_refusal(*, project: Project, repository: str, actor: Actor, refusal: errors.QuotaExceeded) -> None:
+    """Let who wants to know hear that a push met the project's limit: of a repository and process once a minute."""
+    if not _told.get(repository):
+        _told.put(repository, True, seconds=TELL_EVERY_SECONDS)
+        with transaction.atomic():
+            emit(QuotaExceeded(**_news(project, repository, actor.name, refusal.message)))
+
+
 def human(size: int) -> str:
     """A size as people write it: 10.0 MiB."""
     amount = float(size)
@@ -164,6 +190,27 @@ def _locked(project: Project) -> Quota:
         Quota.objects.bulk_create([Quota(project=project)], ignore_conflicts=True)
         quota = Quota.objects.select_for_update().get(project=project)
     return quota
+
+
+def _add(quota: Quota, added: int, artifacts: Sequence[int]) -> None:
+    """Save what is used now, and say so when that passes what is worth a warning; once each time that it is passed."""
+    used = quota.used + added
+    if _is_limited(quota) and quota.used < quota.hard * WARN_AT <= used:
+        repository = Repository.objects.select_related("project").filter(artifacts__in=artifacts).first()
+        if repository is not None:
+            message = f"quota usage reach {WARN_AT:.0%}: resource storage used {human(used)} of {human(quota.hard)}"
+            emit(QuotaWarned(**_news(repository.project, repository.name, SYSTEM, message)))
+    _save(quota, used)
+
+
+def _news(project: Project, repository: str, actor: str, message: str) -> dict[str, Any]:
+    return {
+        "actor": actor,
+        "project_id": project.pk,
+        "project": project.name,
+        "repository": repository,
+        "message": message,
+    }
 
 
 def _save(quota: Quota, used: int) -> None:

@@ -12,6 +12,7 @@ from core import errors
 from core.api.exceptions import as_refusal, render
 from core.oci import RepositoryName
 from core.store import signing
+from projects import quotas
 from registry.operation import Operation
 from registry.routes import ROUTES, Route
 from registry.views import uploads
@@ -62,8 +63,12 @@ def operation(request: HttpRequest, path: str, method: str) -> tuple[Operation, 
         raise errors.MethodNotAllowed(f"{method} is not allowed here; use {', '.join(methods)}")
     name = RepositoryName.parse(parts.pop("name")) if "name" in parts else None
     call = Operation(request=request, action=route.action, token=_token(request), name=name, rest=parts)
-    for policy in route.policies:
-        policy(call)
+    try:
+        for policy in route.policies:
+            policy(call)
+    except errors.QuotaExceeded as refusal:
+        quotas.tell_refusal(project=call.project, repository=call.repository_name, actor=call.actor(), refusal=refusal)
+        raise
     return call, route
 
 

@@ -99,7 +99,7 @@ class AuditLogs(Log):
 
     @operation("List the kinds of events", gives=answers.EventTypes, refuses=(403,))
     def event_types(self, request: Request) -> Response:
-        types = {kind.audit_type() for kind in events.kinds()}
+        types = {kind.audit_type() for kind in events.kinds() if kind.is_audited}
         return Response([{"event_type": name} for name in sorted(types)])
 
 

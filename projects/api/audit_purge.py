@@ -39,7 +39,7 @@ def _event_types(given: dict[str, Any]) -> str:
     if not isinstance(value, str):
         raise errors.BadRequest("parameters.include_event_types must be a text: event types, joined by commas")
     wanted = [part.strip() for part in value.split(",") if part.strip()]
-    known = {kind.audit_type() for kind in events.kinds()} | NEVER_WRITTEN
+    known = {kind.audit_type() for kind in events.kinds() if kind.is_audited} | NEVER_WRITTEN
     if unknown := [part for part in wanted if part not in known]:
         raise errors.BadRequest(f"unknown event type {unknown[0][:100]}; /auditlog-exts/events lists them")
     return ",".join(dict.fromkeys(wanted))

@@ -14,6 +14,7 @@ from projects.models.reference import Reference
 from projects.models.repository import Repository
 from projects.models.storage_figure import StorageFigure
 from projects.models.tag import Tag
+from projects.models.webhook_policy import WebhookPolicy, WebhookTarget
 
 __all__ = [
     "Accessory",
@@ -34,4 +35,6 @@ __all__ = [
     "RepositoryBlob",
     "StorageFigure",
     "Tag",
+    "WebhookPolicy",
+    "WebhookTarget",
 ]
