@@ -9,7 +9,7 @@ import core.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("projects", "0010_storage_figures"),
+        ("projects", "0011_pull_fold_marker"),
     ]
 
     operations = [

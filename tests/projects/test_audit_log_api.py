@@ -81,7 +81,7 @@ def test_an_event_of_any_kind_is_one_row_that_says_who_what_and_with_what_result
 
 @pytest.mark.django_db
 def test_news_that_are_nobodys_deed_have_no_row() -> None:
-    others = [kind for kind in KINDS if not kind.is_audited]
+    others: list[Any] = [kind for kind in KINDS if not kind.is_audited]
     assert {kind.topic for kind in others} == {"PULL_ARTIFACT", "QUOTA_EXCEED", "QUOTA_WARNING"}
     for kind in others:
         emit(kind(**{field.name: SAMPLE[str(field.type)] for field in dataclasses.fields(kind)}))
