@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from core import addresses, clock, errors, http
@@ -225,6 +226,22 @@ def test_the_signature_is_the_one_of_standard_webhooks(receiver: Receiver, story
     expected = hmac.new(key, f"{id}.{moment}.".encode() + received.body, hashlib.sha256).digest()
     assert received.headers["webhook-signature"] == f"v1,{base64.b64encode(expected).decode()}"
     assert abs(int(moment) - clock.time()) < 60
+
+
+def test_the_check_that_the_documentation_shows_tells_ours_from_others(
+    receiver: Receiver, story: Story, alice: Actor
+) -> None:
+    shown: dict[str, Any] = {}
+    page = (settings.BASE_DIR / "docs" / "webhooks.md").read_text()
+    exec(page.partition("```python\n")[2].partition("```")[0], shown)  # noqa: S102 - our own page
+    policy = make_policy(story.team, alice, receiver.url)
+    happen(story.team, "v1")
+    work()
+    (received,) = receiver.received
+    assert shown["is_genuine"](policy.secret, received.headers, received.body)
+    assert not shown["is_genuine"](policy.secret, received.headers, received.body + b" ")
+    late = {**received.headers, "webhook-timestamp": "1764111600"}
+    assert not shown["is_genuine"](policy.secret, late, received.body)
 
 
 def test_another_secret_signs_what_is_sent_from_then_on(receiver: Receiver, story: Story, alice: Actor) -> None:
