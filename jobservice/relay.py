@@ -14,12 +14,14 @@ import structlog
 from django.db import transaction
 
 from core import events, locks
+from core.events import Event, Listener
 from core.models import Outbox
 from jobservice import bell
 from jobservice.bell import Bell
 from jobservice.job import Queue
 
 log = structlog.get_logger(__name__)
+Listeners = dict[str, tuple[type[Event], list[Listener]]]
 RELAY = "jobservice.tasks.relay"
 MOST_ATTEMPTS = 10
 BATCH = 200
@@ -70,26 +72,47 @@ def _relay_batch(retry_failed: bool) -> int:
     """Relay some events, and drop their rows; how many are dropped."""
     failed = Outbox.objects.filter(attempts__gt=0, attempts__lt=MOST_ATTEMPTS)
     waiting = failed if retry_failed else Outbox.objects.filter(attempts=0)
+    listeners = _listeners()
     with transaction.atomic():
         rows = list(waiting.order_by("id")[:BATCH])
-        done = [row.pk for row in rows if _is_heard(row)]
-        Outbox.objects.filter(pk__in=done).delete()
-    return len(done)
+        # Together, and one by one only when somebody is deaf: a savepoint for each costs as much as the telling.
+        heard = rows if _are_heard(rows, listeners) else [row for row in rows if _is_heard(row, listeners)]
+        Outbox.objects.filter(pk__in=[row.pk for row in heard]).delete()
+    return len(heard)
 
 
-def _is_heard(row: Outbox) -> bool:
-    """Whether all who want to hear of it have."""
-    kind = events.by_topic().get(row.topic)
-    listeners = events.listeners_of(kind) if kind else []
-    if kind is None or not listeners:
-        return True
+def _listeners() -> Listeners:
+    """Each topic's kind of event, and who wants to hear of it."""
+    return {topic: (kind, events.listeners_of(kind)) for topic, kind in events.by_topic().items()}
+
+
+def _are_heard(rows: list[Outbox], listeners: Listeners) -> bool:
+    """Whether all have heard of all of these; if not, nothing has happened."""
     try:
         with transaction.atomic():
-            event = kind(**row.payload)
-            for listener in listeners:
-                listener(event, row.occurred)
+            for row in rows:
+                _tell(row, listeners)
+    except Exception as error:
+        log.info("events_are_relayed_one_by_one", number=len(rows), error=f"{type(error).__name__}: {error}")
+        return False
+    return True
+
+
+def _is_heard(row: Outbox, listeners: Listeners) -> bool:
+    """Whether all who want to hear of it have; if not, its row says why."""
+    try:
+        with transaction.atomic():
+            _tell(row, listeners)
     except Exception as error:
         log.exception("event_not_relayed", topic=row.topic, event_id=row.pk, attempt=row.attempts + 1)
         Outbox.objects.filter(pk=row.pk).update(attempts=row.attempts + 1, error=f"{type(error).__name__}: {error}")
         return False
     return True
+
+
+def _tell(row: Outbox, listeners: Listeners) -> None:
+    """Nobody wants to hear of a topic that an older version had."""
+    if row.topic in listeners:
+        kind, hearing = listeners[row.topic]
+        for listener in hearing:
+            listener(kind(**row.payload), row.occurred)

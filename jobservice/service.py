@@ -33,7 +33,8 @@ def submit(
     of whatever execution, run one at a time and in the order in which they were submitted.
     """
     wanted = [params or {}] if tasks is None else tasks
-    with transaction.atomic():
+    # Without a savepoint: whoever submits much in one transaction does not want to keep a part of it.
+    with transaction.atomic(savepoint=False):
         execution = Execution(
             vendor_type=job.vendor_type, vendor_id=vendor_id, trigger=trigger, extra_attrs=extra_attrs or {}
         )

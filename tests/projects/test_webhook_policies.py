@@ -1,0 +1,100 @@
+"""What a webhook policy may say: Alice owns `team`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core import errors, http
+from projects import webhook_policies
+from projects.models import AuditLog, WebhookPolicy, WebhookTarget
+from tests.projects.webhooks import TARGET, make_policy
+from tests.rows import Story, make_project
+
+
+def terms(**facts: Any) -> webhook_policies.Terms:
+    said = {"name": "ci", "description": "", "event_types": ["PUSH_ARTIFACT"], "targets": [TARGET], "enabled": True}
+    return webhook_policies.checked(**{**said, **facts})
+
+
+def target(**facts: Any) -> dict[str, Any]:
+    return {**TARGET, "address": "https://8.8.8.8/hook", **facts}
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"name": ""}, "1 to 255 characters"),
+        ({"name": "x" * 256}, "1 to 255 characters"),
+        ({"event_types": []}, "at least one of PUSH_ARTIFACT"),
+        ({"event_types": ["PUSH_CHART"]}, "unsupported event type 'PUSH_CHART'"),
+        ({"targets": []}, "1 to 10 endpoints"),
+        ({"targets": [TARGET] * 11}, "1 to 10 endpoints"),
+        ({"targets": [TARGET, TARGET]}, "an endpoint twice"),
+        ({"targets": [target(type="mail")]}, "unsupported target type 'mail': it is http or slack"),
+        ({"targets": [target(payload_format="XML")]}, "unsupported payload format type 'XML'"),
+        ({"targets": [target(type="slack", payload_format="Default")]}, "payload format is not allowed for slack"),
+        ({"targets": [target(auth_header="a\r\nHost: b")]}, "auth_header is one line"),
+        ({"targets": [target(auth_header="x" * 4097)]}, "auth_header is one line"),
+        ({"targets": [target(auth_header="é")]}, "auth_header is one line"),
+    ],
+)
+def test_what_a_policy_may_not_say(facts: dict[str, Any], reason: str) -> None:
+    with pytest.raises(errors.BadRequest, match=reason):
+        terms(**facts)
+
+
+@pytest.mark.parametrize("address", ["", "example.com", "ftp://example.com", "http://a:b@example.com/", "http://a b/"])
+def test_an_address_is_one_that_we_talk_to(address: str) -> None:
+    with pytest.raises(http.AddressInvalid):
+        terms(targets=[target(address=address)])
+
+
+@pytest.mark.django_db
+def test_a_new_policy_has_a_secret_of_its_own_and_the_usual_format(story: Story) -> None:
+    first, second = (make_policy(story.team, story.alice, name=name) for name in ("one", "two"))
+    assert first.secret.startswith("whsec_")
+    assert len(webhook_policies.secret_key(first.secret)) == 32
+    assert first.secret != second.secret
+    assert {row.payload_format for row in WebhookTarget.objects.all()} == {"Default"}
+    assert AuditLog.objects.filter(resource_type="notification-policy", operation="create").count() == 2
+
+
+@pytest.mark.django_db
+def test_a_name_is_there_once_in_a_project(story: Story) -> None:
+    make_policy(story.team, story.alice)
+    with pytest.raises(errors.Conflict):
+        make_policy(story.team, story.alice)
+    make_policy(make_project("other", story.alice), story.alice)
+
+
+@pytest.mark.django_db
+def test_a_project_has_no_more_policies_than_each_event_can_read(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_policies, "MOST_POLICIES", 1)
+    make_policy(story.team, story.alice)
+    with pytest.raises(errors.Precondition):
+        make_policy(story.team, story.alice, name="another")
+
+
+@pytest.mark.django_db
+def test_saved_an_endpoint_is_on_again_and_those_not_named_are_gone(story: Story) -> None:
+    policy = make_policy(story.team, story.alice, "https://8.8.8.8/a", "https://8.8.8.8/b")
+    WebhookTarget.objects.update(disabled=policy.created, failing_since=policy.created)
+    first = WebhookTarget.objects.get(policy=policy, position=0)
+    webhook_policies.update(project=story.team, policy_id=policy.pk, terms=terms(targets=[target()]), actor=story.alice)
+    (kept,) = WebhookTarget.objects.all()
+    assert (kept.pk, kept.address, kept.disabled, kept.failing_since) == (
+        first.pk,
+        "https://8.8.8.8/hook",
+        None,
+        None,
+    )
+
+
+@pytest.mark.django_db
+def test_a_policy_is_found_in_its_own_project_only(story: Story) -> None:
+    policy, other = make_policy(story.team, story.alice), make_project("other", story.alice)
+    with pytest.raises(errors.NotFound):
+        webhook_policies.delete(project=other, policy_id=policy.pk, actor=story.alice)
+    assert WebhookPolicy.objects.exists()
