@@ -43,6 +43,14 @@ def test_what_runs_shows_how_far_it_is(run: Execution) -> None:
     assert 'hx-trigger="every 2s"' in page
 
 
+def test_jobs_are_called_by_words_where_there_are_some(run: Execution) -> None:
+    PausedQueue.objects.create(job_type="IMAGE_SCAN")
+    page = text("/jobs")
+    assert f">Garbage collection #{run.id}</a>" in page
+    assert "IMAGE_SCAN" in page
+    assert f"<h1>Garbage collection #{run.id}</h1>" in text(f"/jobs/{run.id}")
+
+
 def test_what_waits_and_what_is_paused_is_shown(run: Execution) -> None:
     PausedQueue.objects.create(job_type="WEBHOOK")
     Task.objects.create(execution_id=run.id, vendor_type="GARBAGE_COLLECTION", queue="bulk")

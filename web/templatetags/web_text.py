@@ -71,7 +71,7 @@ def platform_of(descriptor: dict[str, Any]) -> str:
 
 @register.filter
 def job_word(word: str) -> str:
-    """How a job stands, and what began it, in the reader's language."""
+    """What a job is, how it stands, and what began it, in the reader's language; other words as they are."""
     words = {
         "Pending": _("waiting"),
         "Running": _("running"),
@@ -81,6 +81,9 @@ def job_word(word: str) -> str:
         "MANUAL": _("somebody"),
         "SCHEDULE": _("the clock"),
         "EVENT": _("an event"),
+        "GARBAGE_COLLECTION": _("Garbage collection"),
+        "PURGE_AUDIT_LOG": _("Purge of the audit log"),
+        "SCHEDULER": _("Schedules"),
     }
     return words.get(word, word)
 
