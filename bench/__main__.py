@@ -1,4 +1,4 @@
-"""`make bench`: measure both servers in turns, then long lists, then jobs; write bench/results/<date and time>.md."""
+"""`make bench`: measure both servers in turns, then lists, jobs, webhooks; write bench/results/<date and time>.md."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import jobs, lists, report, targets
+from bench import jobs, lists, report, targets, webhooks
 from bench.jobs import Start
 from bench.lists import Page
 from bench.phases import PHASES, Bench, Effort, Phase
 from bench.report import Pair, Result
+from bench.webhooks import Relayed
 
 RESULTS = Path(__file__).parent / "results"
 FULL = Effort(seconds=5, images=10, big_blobs=8)
@@ -35,9 +36,11 @@ def main() -> int:
     wants_lists = _is_wanted(lists.NAME, given) and not (given.quick and not given.only)
     pages = _look_through_lists(rounds, given.var) if wants_lists else []
     starts = _start_jobs(rounds, given.var) if _is_wanted(jobs.NAME, given) else []
+    relayed = _relay(rounds, given.var) if _is_wanted(webhooks.NAME, given) else []
     if not given.quick and not given.only:
-        _write(results, pages, starts, effort)
-    return 1 if jobs.missed(starts) or lists.missed(pages) or any(not result.is_reached for result in results) else 0
+        _write(results, pages, starts, relayed, effort)
+    missed = [*jobs.missed(starts), *webhooks.missed(relayed), *lists.missed(pages)]
+    return 1 if missed or any(not result.is_reached for result in results) else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -45,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
     parser.add_argument("--rounds", type=int, help="how often each phase is measured (5)")
     parser.add_argument(
-        "--only", action="append", help="a part of a phase's name, `lists`, or `jobs`; nothing is written"
+        "--only", action="append", help="a part of a phase's name, `lists`, `jobs`, or `webhooks`; nothing is written"
     )
     parser.add_argument("--var", type=Path, help="keep Wharf's folder here, for a faster start the next time")
     return parser.parse_args()
@@ -79,6 +82,13 @@ def _start_jobs(rounds: int, var: Path | None) -> list[Start]:
     return starts
 
 
+def _relay(rounds: int, var: Path | None) -> list[Relayed]:
+    """On a platform of their own, whose webhooks may call this machine."""
+    relayed = webhooks.measure(rounds, var.with_name(f"{var.name}-webhooks") if var else None)
+    print(report.webhooks_line(relayed), flush=True)
+    return relayed
+
+
 def _measure(wharf: Bench, bare: Bench, phases: list[Phase], rounds: int) -> list[Result]:
     wharf.prepare()
     bare.prepare()
@@ -107,7 +117,9 @@ def _commit() -> str:
     return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _write(results: list[Result], pages: list[Page], starts: list[Start], effort: Effort) -> None:
+def _write(
+    results: list[Result], pages: list[Page], starts: list[Start], relayed: list[Relayed], effort: Effort
+) -> None:
     now = datetime.now(UTC)
     facts = [
         f"{now:%Y-%m-%d %H:%M} UTC, commit {_commit()}",
@@ -122,7 +134,7 @@ def _write(results: list[Result], pages: list[Page], starts: list[Start], effort
     ]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d-%H%M}.md"
-    path.write_text(report.as_markdown(results, facts, pages, starts))
+    path.write_text(report.as_markdown(results, facts, pages, starts, relayed))
     print(f"\nwritten: {path}")
 
 

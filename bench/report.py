@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench import jobs
+from bench import jobs, webhooks
 from bench.jobs import Start
 from bench.lists import MOST_MS, Page, missed
 from bench.load import Load
 from bench.phases import Phase
+from bench.webhooks import Relayed
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,21 @@ class Result:
 
 
 def as_markdown(
-    results: Sequence[Result], facts: Sequence[str], pages: Sequence[Page] = (), starts: Sequence[Start] = ()
+    results: Sequence[Result],
+    facts: Sequence[str],
+    pages: Sequence[Page] = (),
+    starts: Sequence[Start] = (),
+    relayed: Sequence[Relayed] = (),
 ) -> str:
     """The page of one run."""
-    names = [result.phase.name for result in results if not result.is_reached] + missed(pages) + jobs.missed(starts)
+    names = [result.phase.name for result in results if not result.is_reached] + missed(pages)
+    names += jobs.missed(starts) + webhooks.missed(relayed)
     verdict = f"Missed: {', '.join(names)}." if names else "Everything that is promised was reached."
     parts = ["# Wharf and a bare stock registry, side by side", *(f"- {fact}" for fact in facts), "", verdict, ""]
     lists = ["", *_lists(pages)] if pages else []
     begun = ["", jobs_line(starts)] if starts else []
-    return "\n".join([*parts, *_ratios(results), "", *_costs(results), *begun, *lists]) + "\n"
+    told = ["", webhooks_line(relayed)] if relayed else []
+    return "\n".join([*parts, *_ratios(results), "", *_costs(results), *begun, *told, *lists]) + "\n"
 
 
 def line(result: Result) -> str:
@@ -83,6 +90,18 @@ def jobs_line(starts: Sequence[Start]) -> str:
     return (
         f"{jobs.NUMBER} jobs, from the first's submission until the last is begun: {jobs.median_rate(starts):.0f}/s "
         f"[{min(rates):.0f}-{max(rates):.0f}] (≥ {jobs.LEAST:.0f}/s: {word}); CPU µs a job, its end included: {costs}"
+    )
+
+
+def webhooks_line(relayed: Sequence[Relayed]) -> str:
+    """How fast events were relayed, as one line."""
+    rates, heard = [each.rate for each in relayed], [each.heard for each in relayed]
+    word = "MISSED" if webhooks.missed(relayed) else "reached"
+    costs = ", ".join(f"{name} {median(each.cpu_us(name) for each in relayed):.0f}" for name in relayed[0].cpu)
+    return (
+        f"{webhooks.NUMBER} webhook events relayed: {webhooks.median_rate(relayed):.0f}/s "
+        f"[{min(rates):.0f}-{max(rates):.0f}] (≥ {webhooks.LEAST:.0f}/s: {word}); sent to one endpoint, one after the "
+        f"other: {median(heard):.0f}/s [{min(heard):.0f}-{max(heard):.0f}]; CPU µs an event: {costs}"
     )
 
 

@@ -178,10 +178,17 @@ def crowded(var: Path | None) -> Iterator[Crowded]:
 
 
 @contextmanager
-def _platform(var: Path | None) -> Iterator[Platform]:
+def calling(var: Path | None) -> Iterator[Platform]:
+    """A platform of its own whose webhooks may call this machine, while the block runs; `var` as of `wharf`."""
+    with _platform(var, WHARF_WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32") as platform:
+        yield platform
+
+
+@contextmanager
+def _platform(var: Path | None, **settings: str) -> Iterator[Platform]:
     if var:
         var.parent.mkdir(parents=True, exist_ok=True)
-    platform = new_platform(var)
+    platform = new_platform(var, **settings)
     try:
         platform.up()
         yield platform
