@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
@@ -82,7 +82,7 @@ class Event:
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Any], None]
-Listener = Callable[[Any, datetime], None]
+Listener = Callable[[Sequence[tuple[Any, datetime]]], None]
 _handlers: dict[type[Event], list[Handler]] = defaultdict(list)
 _listeners: dict[type[Event], list[Listener]] = defaultdict(list)
 _bells: list[Callable[[], None]] = []
@@ -98,14 +98,18 @@ def on(kind: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
     return register
 
 
-def afterwards(kind: type[E]) -> Callable[[Callable[[E, datetime], None]], Callable[[E, datetime], None]]:
-    """Call the decorated function for each event of this kind once it is true, with the time at which it happened.
+def afterwards(
+    kind: type[E],
+) -> Callable[[Callable[[Sequence[tuple[E, datetime]]], None]], Callable[[Sequence[tuple[E, datetime]]], None]]:
+    """Call the decorated function with events of this kind once they are true, each with the time when it happened.
 
-    It is called by the relay, in a transaction of its own: what it writes there is written once. What else it does
-    may be done twice.
+    It is called by the relay with as many as have come together, in their order, in a transaction of its own: what it
+    writes there is written once. What else it does may be done twice.
     """
 
-    def register(listener: Callable[[E, datetime], None]) -> Callable[[E, datetime], None]:
+    def register(
+        listener: Callable[[Sequence[tuple[E, datetime]]], None],
+    ) -> Callable[[Sequence[tuple[E, datetime]]], None]:
         _listeners[kind].append(listener)
         return listener
 

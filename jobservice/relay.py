@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 from django.db import transaction
@@ -90,8 +92,7 @@ def _are_heard(rows: list[Outbox], listeners: Listeners) -> bool:
     """Whether all have heard of all of these; if not, nothing has happened."""
     try:
         with transaction.atomic():
-            for row in rows:
-                _tell(row, listeners)
+            _tell(rows, listeners)
     except Exception as error:
         log.info("events_are_relayed_one_by_one", number=len(rows), error=f"{type(error).__name__}: {error}")
         return False
@@ -102,7 +103,7 @@ def _is_heard(row: Outbox, listeners: Listeners) -> bool:
     """Whether all who want to hear of it have; if not, its row says why."""
     try:
         with transaction.atomic():
-            _tell(row, listeners)
+            _tell([row], listeners)
     except Exception as error:
         log.exception("event_not_relayed", topic=row.topic, event_id=row.pk, attempt=row.attempts + 1)
         Outbox.objects.filter(pk=row.pk).update(attempts=row.attempts + 1, error=f"{type(error).__name__}: {error}")
@@ -110,9 +111,14 @@ def _is_heard(row: Outbox, listeners: Listeners) -> bool:
     return True
 
 
-def _tell(row: Outbox, listeners: Listeners) -> None:
-    """Nobody wants to hear of a topic that an older version had."""
-    if row.topic in listeners:
-        kind, hearing = listeners[row.topic]
-        for listener in hearing:
-            listener(kind(**row.payload), row.occurred)
+def _tell(rows: Sequence[Outbox], listeners: Listeners) -> None:
+    """Each listener hears at once of all that it wants to hear of."""
+    told: dict[Listener, list[tuple[Event, datetime]]] = {}
+    for row in rows:
+        # Nobody wants to hear of a topic that an older version had.
+        if row.topic in listeners:
+            kind, hearing = listeners[row.topic]
+            for listener in hearing:
+                told.setdefault(listener, []).append((kind(**row.payload), row.occurred))
+    for listener, happened in told.items():
+        listener(happened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -54,6 +55,45 @@ def submit(
         # Of a series, and of a kind of which only some may run, the others follow by themselves.
         bell.ring_on_commit(made[:1] if series else made[: job.most_at_once])
     return execution
+
+
+@dataclass(frozen=True)
+class Order:
+    """What `submit` is told, of an execution with one task."""
+
+    job: type[Job]
+    trigger: Trigger
+    vendor_id: int
+    params: dict[str, Any]
+    series: str
+    extra_attrs: dict[str, Any]
+
+
+def submit_all(orders: Sequence[Order]) -> None:
+    """Have many things done, in this order: as `submit` for each, in two statements for all."""
+    with transaction.atomic(savepoint=False):
+        executions = Execution.objects.bulk_create(
+            Execution(
+                vendor_type=order.job.vendor_type,
+                vendor_id=order.vendor_id,
+                trigger=order.trigger,
+                extra_attrs=order.extra_attrs,
+            )
+            for order in orders
+        )
+        made = Task.objects.bulk_create(
+            Task(
+                execution_id=execution.id,
+                vendor_type=order.job.vendor_type,
+                queue=order.job.queue,
+                series=order.series,
+                params=order.params,
+            )
+            for order, execution in zip(orders, executions, strict=True)
+        )
+        # Of a series the others follow by themselves.
+        first = {task.series or task.id: task for task in reversed(made)}
+        bell.ring_on_commit(list(first.values()))
 
 
 def stop(execution: Execution) -> None:

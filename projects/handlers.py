@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,8 +53,8 @@ def keep_in_the_audit_log(event: Event) -> None:
 
 
 @afterwards(NewsOfRepository)
-def tell_webhooks(event: NewsOfRepository, occurred: datetime) -> None:
-    webhook_deliveries.announce(event, occurred)
+def tell_webhooks(happened: Sequence[tuple[NewsOfRepository, datetime]]) -> None:
+    webhook_deliveries.announce(happened)
 
 
 def _send_on(record: dict[str, Any], at: datetime) -> None:

@@ -12,6 +12,7 @@ import hmac
 import json
 import time
 import uuid
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from jobservice import service
 from jobservice.context import Context, Stopped
 from jobservice.job import JOBS
 from jobservice.models import Execution, Task
+from jobservice.service import Order
 from jobservice.status import Trigger
 from projects import webhook_policies
 from projects.events import NewsOfRepository, WebhookRedelivered
@@ -51,33 +53,49 @@ class NotDelivered(errors.Refusal):
 
 
 # --- who is told ----------------------------------------------------------------------------------------------
-def announce(event: NewsOfRepository, occurred: datetime) -> None:
-    """Have an event told to all who want to hear of it, within the caller's transaction."""
-    if not configuration.get("notification_enable"):
-        return
-    wanting = WebhookPolicy.objects.wanting(event.topic).filter(project=event.project_id, project__deleted__isnull=True)
-    targets = list(WebhookTarget.objects.filter(disabled=None, policy__in=wanting).order_by("policy", "position"))
-    if not targets:
-        return
-    data, id = event_data(event), str(uuid.uuid4())
-    for target in targets:
-        message = Message(
-            id=id,
-            event_type=event.topic,
-            occurred=int(occurred.timestamp()),
-            operator=event.actor,
-            request_id=event.request_id,
-            project_id=event.project_id or 0,
-            policy_id=target.policy_id,
-            data=data,
-        )
-        _submit(target, message)
+def announce(happened: Sequence[tuple[NewsOfRepository, datetime]]) -> None:
+    """Have events told to all who want to hear of them, in their order and within the caller's transaction."""
+    targets = (
+        _listening({event.project_id for event, _ in happened}) if configuration.get("notification_enable") else {}
+    )
+    wanted = [each for each in happened if each[0].project_id in targets]
+    orders = []
+    for (event, occurred), data in zip(wanted, events_data([event for event, _ in wanted]), strict=True):
+        id = str(uuid.uuid4())
+        for target in targets[event.project_id]:
+            if event.topic in target.policy.event_types:
+                message = Message(
+                    id=id,
+                    event_type=event.topic,
+                    occurred=int(occurred.timestamp()),
+                    operator=event.actor,
+                    request_id=event.request_id,
+                    project_id=event.project_id or 0,
+                    policy_id=target.policy_id,
+                    data=data,
+                )
+                orders.append(_order(target, message))
+    service.submit_all(orders)
 
 
-def event_data(event: NewsOfRepository) -> dict[str, Any]:
-    """Harbor's `event_data`; what is empty is left out, as there."""
-    found = Repository.objects.filter(name=event.repository).values_list("created", "project__public").first()
-    created, is_public = found or (None, Project.objects.filter(name=event.project, public=True).exists())
+def events_data(events: Sequence[NewsOfRepository]) -> list[dict[str, Any]]:
+    """Harbor's `event_data` of each; what is empty is left out, as there."""
+    repositories = {
+        name: (created, is_public)
+        for name, created, is_public in Repository.objects.filter(
+            name__in={event.repository for event in events}
+        ).values_list("name", "created", "project__public")
+    }
+    missing = {event.project for event in events if event.repository not in repositories}
+    public = (
+        set(Project.objects.filter(name__in=missing, public=True).values_list("name", flat=True)) if missing else ()
+    )
+    return [
+        _event_data(event, *repositories.get(event.repository, (None, event.project in public))) for event in events
+    ]
+
+
+def _event_data(event: NewsOfRepository, created: datetime | None, is_public: bool) -> dict[str, Any]:
     data: dict[str, Any] = {}
     if event.resources:
         data["resources"] = [
@@ -102,11 +120,22 @@ def event_data(event: NewsOfRepository) -> dict[str, Any]:
     return data
 
 
-def _submit(target: WebhookTarget, message: Message) -> None:
+def _listening(projects: Collection[int | None]) -> dict[int | None, list[WebhookTarget]]:
+    """The endpoints of these projects that anything is sent to."""
+    found = WebhookTarget.objects.filter(
+        disabled=None, policy__enabled=True, policy__project__in=projects, policy__project__deleted__isnull=True
+    )
+    targets: dict[int | None, list[WebhookTarget]] = {}
+    for target in found.select_related("policy").order_by("policy", "position"):
+        targets.setdefault(target.policy.project_id, []).append(target)
+    return targets
+
+
+def _order(target: WebhookTarget, message: Message) -> Order:
     kind = KINDS[target.type]
     body = kind.body(message, target.payload_format)
-    service.submit(
-        JOBS[VENDOR_TYPES[WebhookTarget.Type(target.type)]],
+    return Order(
+        job=JOBS[VENDOR_TYPES[WebhookTarget.Type(target.type)]],
         trigger=Trigger.EVENT,
         vendor_id=message.policy_id,
         params={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import pytest
@@ -29,7 +29,11 @@ class Listener:
         self.times: list[datetime] = []
         self.deaf_to: int | None = None
 
-    def __call__(self, event: JobStarted, occurred: datetime) -> None:
+    def __call__(self, happened: Sequence[tuple[JobStarted, datetime]]) -> None:
+        for event, occurred in happened:
+            self._hear(event, occurred)
+
+    def _hear(self, event: JobStarted, occurred: datetime) -> None:
         Setting.objects.create(key=f"heard {event.execution}", value=event.execution)
         if event.execution == self.deaf_to:
             raise OSError("deaf")

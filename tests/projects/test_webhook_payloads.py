@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from projects.events import ArtifactDeleted, ArtifactPulled, ArtifactPushed, QuotaExceeded
-from projects.webhook_deliveries import event_data
+from projects.webhook_deliveries import events_data
 from projects.webhooks import KINDS
 from projects.webhooks.base import Message
 from tests.projects.webhooks import DIGEST
@@ -114,7 +114,7 @@ def project_id(story: Story) -> int:
 
 def test_a_push_of_a_tag(project_id: int) -> None:
     event = ArtifactPushed(**FACTS, project_id=project_id, digest=DIGEST, tag="v1")
-    assert event_data(event) == {
+    assert events_data([event])[0] == {
         "resources": [
             {"digest": DIGEST, "tag": "v1", "resource_url": f"{settings.EXTERNAL_HOST}/team/some/app:v1"},
         ],
@@ -124,26 +124,26 @@ def test_a_push_of_a_tag(project_id: int) -> None:
 
 def test_a_push_by_digest(project_id: int) -> None:
     event = ArtifactPushed(**FACTS, project_id=project_id, digest=DIGEST)
-    assert event_data(event)["resources"] == [
+    assert events_data([event])[0]["resources"] == [
         {"digest": DIGEST, "tag": DIGEST, "resource_url": f"{settings.EXTERNAL_HOST}/team/some/app@{DIGEST}"},
     ]
 
 
 def test_a_deleted_artifact_is_told_with_each_of_its_tags(project_id: int) -> None:
     event = ArtifactDeleted(**FACTS, project_id=project_id, digest=DIGEST, tags=("v1", "v2"))
-    assert [each["tag"] for each in event_data(event)["resources"]] == ["v1", "v2"]
+    assert [each["tag"] for each in events_data([event])[0]["resources"]] == ["v1", "v2"]
 
 
 def test_pulls_are_counted(project_id: int) -> None:
     event = ArtifactPulled(**FACTS, project_id=project_id, digest=DIGEST, tags=("v1",), pulls=12)
-    data = event_data(event)
+    data = events_data([event])[0]
     assert (data["resources"][0]["tag"], data["custom_attributes"]) == ("v1", {"pull_count": "12"})
 
 
 def test_a_limit_is_told_in_words_and_a_public_project_is_called_so(project_id: int, story: Story) -> None:
     type(story.team).objects.filter(pk=project_id).update(public=True)
     event = QuotaExceeded(**FACTS, project_id=project_id, message="it is full")
-    assert event_data(event) == {
+    assert events_data([event])[0] == {
         "repository": {**REPOSITORY, "repo_type": "public"},
         "custom_attributes": {"Details": "it is full"},
     }
