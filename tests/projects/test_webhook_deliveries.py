@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from core import addresses, clock, errors, http
+from jobservice import relay
 from jobservice.models import Execution, Task, TaskLog
 from projects import webhook_deliveries, webhook_policies
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
@@ -351,3 +353,17 @@ def test_what_waits_for_a_deleted_policy_is_not_sent(receiver: Receiver, story: 
     work(as_if_later=True)
     assert len(receiver.received) == 1
     assert statuses() == ["Stopped"]
+
+
+def test_to_relay_fifty_events_costs_no_more_questions_than_one(story: Story, alice: Actor) -> None:
+    make_policy(story.team, alice)
+    relay.run()
+    costs = []
+    for number in (1, 50):
+        happen(story.team, *(f"v{number}.{each}" for each in range(number)))
+        with CaptureQueriesContext(connection) as asked:
+            relay.run()
+        costs.append(len(asked))
+    assert costs[0] == costs[1]
+    assert Task.objects.filter(vendor_type="WEBHOOK").count() == 51
+    print(f"\n{costs[1]} statements")
