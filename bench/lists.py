@@ -52,6 +52,14 @@ LISTS = (
     "/users/search?username=a",
 )
 
+_HOOK = "/projects/shop/webhook/policies/1"
+UNMEASURED = (
+    f"{_HOOK}/executions",
+    f"{_HOOK}/executions/1/tasks",
+    "/projects/shop/webhook/jobs?policy_id=1",
+)
+"""The demo has no webhooks yet, so these would be pages without rows."""
+
 
 @dataclass
 class Page:

@@ -84,7 +84,7 @@ def places(populated: Populated) -> dict[str, object]:
     ids = populated.ids
     secret = RobotSecret.objects.filter(robot=int(str(ids["robot_id"]))).values_list("pk", flat=True).get()
     ours = {"member_id": ids["mid"], "quota_id": ids["id"], "rule_id": ids["immutable_rule_id"], "secret_id": secret}
-    ours["run_id"] = ids["gc_id"]
+    ours["run_id"], ours["policy_id"] = ids["gc_id"], ids["webhook_policy_id"]
     return {**ids, **ours}
 
 
