@@ -18,7 +18,6 @@ NAME = "jobs"
 NUMBER = 1000
 LEAST = 100.0
 """Jobs a second that are promised."""
-_MARK = "@@"
 # No job of a real platform does nothing.
 _KIND = """
 from jobservice.job import Job, Queue, register
@@ -91,9 +90,5 @@ def _round(working: Working) -> Start:
 
 def _submit(working: Working) -> float:
     """Submit them all, and wait until they have ended; how many seconds it took until the last was begun."""
-    program = _KIND + _SUBMIT.format(number=NUMBER, mark=_MARK)
-    done = working.platform.manage("shell", "--no-imports", "-c", program)
-    _, mark, seconds = done.stdout.rpartition(_MARK)
-    if not mark:
-        raise RuntimeError(f"jobs: {done.stdout[-500:]}{done.stderr[-500:]}")
-    return float(seconds)
+    program = _KIND + _SUBMIT.format(number=NUMBER, mark=targets.MARK)
+    return targets.seconds_told(working.platform, program)

@@ -22,6 +22,7 @@ import requests
 from bench.client import Client
 from tests.e2e.platform import PASSWORD, PROGRAMS, Platform, free_port, new_platform, remove
 
+MARK = "@@"
 # The configuration that the image registry:2 brings along, but for the address.
 _DEFAULTS = """
 version: 0.1
@@ -194,6 +195,15 @@ def _platform(var: Path | None, **settings: str) -> Iterator[Platform]:
         yield platform
     finally:
         platform.down() if var else remove(platform)
+
+
+def seconds_told(platform: Platform, program: str) -> float:
+    """What a program that is run by the platform's manage.sh prints after MARK."""
+    done = platform.manage("shell", "--no-imports", "-c", program)
+    _, mark, seconds = done.stdout.rpartition(MARK)
+    if not mark:
+        raise RuntimeError(f"the benchmark's program failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+    return float(seconds)
 
 
 def _basic(name: str, secret: str) -> str:

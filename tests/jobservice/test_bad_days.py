@@ -40,7 +40,7 @@ from tests.jobservice.real_workers import (
     wait,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_tables")]
 QUEUES = f"{FRONT},upkeep"
 HASTY = "tests.jobservice.hasty"
 
@@ -75,19 +75,6 @@ class Redis:
     def restart(self) -> None:
         self.end()
         self._begin()
-
-
-@pytest.fixture(autouse=True)
-def clean_tables() -> Iterator[None]:
-    """What Django does not manage it does not empty."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE job_execution, job_task, job_task_log")
-
-
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    return tmp_path / "notes"
 
 
 @pytest.fixture

@@ -150,10 +150,22 @@ def test_every_topic_is_of_one_kind_of_event() -> None:
 
 
 def test_a_redis_that_hangs_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on = threading.Event()
-    monkeypatch.setattr("jobservice.bell.app.send_task", lambda *args, **kwargs: go_on.wait(30))
+    go_on, has_begun = threading.Event(), threading.Event()
+    senders: list[threading.Thread] = []
+
+    def hang(*_: object, **__: object) -> None:
+        senders.append(threading.current_thread())
+        has_begun.set()
+        go_on.wait(30)
+
+    monkeypatch.setattr(bell, "_ringer", None)
+    monkeypatch.setattr("jobservice.bell.app.send_task", hang)
     try:
         bell.ring([(number, "event") for number in range(3)])
+        assert has_begun.wait(30)
+        # Ours has rung three times meanwhile, and none of them has left.
+        assert len(senders) == 1
+        assert senders[0] is not threading.current_thread()
     finally:
         go_on.set()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,20 +18,7 @@ from jobservice.status import Status
 from tests.jobservice.jobs import TwoAtOnce, tasks_of
 from tests.jobservice.real_workers import BACK, FRONT, busy_process, lines, stands, submit, wait, worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def clean_tables() -> Iterator[None]:
-    """What Django does not manage it does not empty."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE job_execution, job_task, job_task_log")
-
-
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    return tmp_path / "notes"
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_tables")]
 
 
 def let_the_lease_end() -> None:
