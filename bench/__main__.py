@@ -1,4 +1,4 @@
-"""`make bench`: measure both servers in turns, then lists, jobs, webhooks; write bench/results/<date and time>.md."""
+"""`make bench`: measure both servers in turns, then all else; write bench/results/<date and time>.md."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import jobs, lists, report, targets, webhooks
-from bench.jobs import Start
+from bench import collection, deletion, jobs, lists, report, targets, webhooks
 from bench.lists import Page
 from bench.phases import PHASES, Bench, Effort, Phase
-from bench.report import Pair, Result
-from bench.webhooks import Relayed
+from bench.report import Pair, Result, Told
 
 RESULTS = Path(__file__).parent / "results"
 FULL = Effort(seconds=5, images=10, big_blobs=8)
@@ -32,15 +31,15 @@ def main() -> int:
     rounds = given.rounds or (1 if given.quick else 5)
     phases = [phase for phase in PHASES if _is_wanted(phase.name, given)]
     results = _compare(phases, effort, rounds, given.var) if phases else []
-    # Its platform takes minutes to fill, which is no glance.
-    wants_lists = _is_wanted(lists.NAME, given) and not (given.quick and not given.only)
-    pages = _look_through_lists(rounds, given.var) if wants_lists else []
-    starts = _start_jobs(rounds, given.var) if _is_wanted(jobs.NAME, given) else []
-    relayed = _relay(rounds, given.var) if _is_wanted(webhooks.NAME, given) else []
+    # What takes minutes to fill is no glance.
+    slow = {lists.NAME, collection.NAME, deletion.NAME} if given.quick and not given.only else set()
+    wanted = {name for name in (*BESIDES, lists.NAME) if _is_wanted(name, given) and name not in slow}
+    pages = _look_through_lists(rounds, given.var) if lists.NAME in wanted else []
+    told = [_tell(measure(rounds, _beside(given.var, name))) for name, measure in BESIDES.items() if name in wanted]
     if not given.quick and not given.only:
-        _write(results, pages, starts, relayed, effort)
-    missed = [*jobs.missed(starts), *webhooks.missed(relayed), *lists.missed(pages)]
-    return 1 if missed or any(not result.is_reached for result in results) else 0
+        _write(results, pages, told, effort)
+    is_all_reached = all(result.is_reached for result in results) and not any(each.missed for each in told)
+    return 0 if is_all_reached and not lists.missed(pages) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -48,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
     parser.add_argument("--rounds", type=int, help="how often each phase is measured (5)")
     parser.add_argument(
-        "--only", action="append", help="a part of a phase's name, `lists`, `jobs`, or `webhooks`; nothing is written"
+        "--only", action="append", help=f"a part of a phase's name, or {', '.join(BESIDES)}, lists; nothing is written"
     )
     parser.add_argument("--var", type=Path, help="keep Wharf's folder here, for a faster start the next time")
     return parser.parse_args()
@@ -68,25 +67,48 @@ def _compare(phases: list[Phase], effort: Effort, rounds: int, var: Path | None)
 
 def _look_through_lists(rounds: int, var: Path | None) -> list[Page]:
     """Both ends of every list, on a platform of their own: 200,000 artifacts are no part of the other phases."""
-    with targets.crowded(var.with_name(f"{var.name}-lists") if var else None) as crowd:
+    with targets.crowded(_beside(var, lists.NAME)) as crowd:
         print(crowd.seeded, flush=True)
         pages = lists.measure(crowd, rounds)
     print(*map(report.page_line, pages), sep="\n", flush=True)
     return pages
 
 
-def _start_jobs(rounds: int, var: Path | None) -> list[Start]:
-    """On a platform of their own, whose worker is the benchmark's."""
-    starts = jobs.measure(rounds, var.with_name(f"{var.name}-jobs") if var else None)
-    print(report.jobs_line(starts), flush=True)
-    return starts
+def _beside(var: Path | None, name: str) -> Path | None:
+    """The folder of another platform that is kept."""
+    return var.with_name(f"{var.name}-{name}") if var else None
 
 
-def _relay(rounds: int, var: Path | None) -> list[Relayed]:
-    """On a platform of their own, whose webhooks may call this machine."""
-    relayed = webhooks.measure(rounds, var.with_name(f"{var.name}-webhooks") if var else None)
-    print(report.webhooks_line(relayed), flush=True)
-    return relayed
+def _start_jobs(rounds: int, var: Path | None) -> Told:
+    return report.of_jobs(jobs.measure(rounds, var))
+
+
+def _relay(rounds: int, var: Path | None) -> Told:
+    return report.of_webhooks(webhooks.measure(rounds, var))
+
+
+def _collect(rounds: int, var: Path | None) -> Told:
+    with targets.stocked(var) as wharf:
+        return report.of_collections(collection.measure(wharf, rounds))
+
+
+def _delete(rounds: int, var: Path | None) -> Told:
+    with targets.stocked(var) as wharf:
+        return report.of_deletions(deletion.measure(wharf, rounds))
+
+
+BESIDES: dict[str, Callable[[int, Path | None], Told]] = {
+    jobs.NAME: _start_jobs,
+    webhooks.NAME: _relay,
+    deletion.NAME: _delete,
+    collection.NAME: _collect,
+}
+"""Each on a platform of its own, so that none finds what another left."""
+
+
+def _tell(told: Told) -> Told:
+    print(told.line, flush=True)
+    return told
 
 
 def _measure(wharf: Bench, bare: Bench, phases: list[Phase], rounds: int) -> list[Result]:
@@ -117,9 +139,7 @@ def _commit() -> str:
     return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _write(
-    results: list[Result], pages: list[Page], starts: list[Start], relayed: list[Relayed], effort: Effort
-) -> None:
+def _write(results: list[Result], pages: list[Page], told: list[Told], effort: Effort) -> None:
     now = datetime.now(UTC)
     facts = [
         f"{now:%Y-%m-%d %H:%M} UTC, commit {_commit()}",
@@ -134,7 +154,7 @@ def _write(
     ]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d-%H%M}.md"
-    path.write_text(report.as_markdown(results, facts, pages, starts, relayed))
+    path.write_text(report.as_markdown(results, facts, pages, told))
     print(f"\nwritten: {path}")
 
 

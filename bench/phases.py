@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench import images, load
 from bench.client import Client, Failed
@@ -98,12 +99,7 @@ class Bench:
         def prepare(number: int) -> Work:
             client = Client(self.target.url)
             made = [images.make_image(LAYERS, LAYER_BYTES) for _ in range(self.effort.images)]
-
-            def push(image: Image) -> None:
-                headers = self.target.headers(client, "pull,push")
-                images.push(client, self.target.repository, headers, image, f"pushed-{image.digest[7:19]}")
-
-            return lambda: [load.timed(lambda image=image: push(image)) for image in made]  # type: ignore[misc]
+            return lambda: [load.timed(partial(self.target.push, client, image)) for image in made]
 
         return load.together(self.target, self.effort.clients, prepare)
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench import jobs, webhooks
+from bench import collection, deletion, jobs, webhooks
+from bench.collection import Collection
+from bench.deletion import Deletion
 from bench.jobs import Start
 from bench.lists import MOST_MS, Page, missed
 from bench.load import Load
@@ -43,22 +45,25 @@ class Result:
         return self.ratio >= self.phase.least
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is measured beside the phases and the lists: as one line, and what of it was missed."""
+
+    line: str
+    missed: Sequence[str]
+
+
 def as_markdown(
-    results: Sequence[Result],
-    facts: Sequence[str],
-    pages: Sequence[Page] = (),
-    starts: Sequence[Start] = (),
-    relayed: Sequence[Relayed] = (),
+    results: Sequence[Result], facts: Sequence[str], pages: Sequence[Page] = (), told: Sequence[Told] = ()
 ) -> str:
     """The page of one run."""
     names = [result.phase.name for result in results if not result.is_reached] + missed(pages)
-    names += jobs.missed(starts) + webhooks.missed(relayed)
+    names += [name for each in told for name in each.missed]
     verdict = f"Missed: {', '.join(names)}." if names else "Everything that is promised was reached."
     parts = ["# Wharf and a bare stock registry, side by side", *(f"- {fact}" for fact in facts), "", verdict, ""]
     lists = ["", *_lists(pages)] if pages else []
-    begun = ["", jobs_line(starts)] if starts else []
-    told = ["", webhooks_line(relayed)] if relayed else []
-    return "\n".join([*parts, *_ratios(results), "", *_costs(results), *begun, *told, *lists]) + "\n"
+    besides = [line for each in told for line in ("", each.line)]
+    return "\n".join([*parts, *_ratios(results), "", *_costs(results), *besides, *lists]) + "\n"
 
 
 def line(result: Result) -> str:
@@ -82,27 +87,67 @@ def page_line(page: Page) -> str:
     )
 
 
-def jobs_line(starts: Sequence[Start]) -> str:
-    """How fast jobs were begun, as one line."""
-    rates = [start.rate for start in starts]
-    word = "MISSED" if jobs.missed(starts) else "reached"
+def of_jobs(starts: Sequence[Start]) -> Told:
+    """How fast jobs were begun."""
     costs = ", ".join(f"{name} {median(start.cpu_us(name) for start in starts):.0f}" for name in starts[0].cpu)
-    return (
+    missing = jobs.missed(starts)
+    line = (
         f"{jobs.NUMBER} jobs, from the first's submission until the last is begun: {jobs.median_rate(starts):.0f}/s "
-        f"[{min(rates):.0f}-{max(rates):.0f}] (≥ {jobs.LEAST:.0f}/s: {word}); CPU µs a job, its end included: {costs}"
+        f"{_spread([start.rate for start in starts])} (≥ {jobs.LEAST:.0f}/s: {_word(missing)}); CPU µs a job, its end "
+        f"included: {costs}"
     )
+    return Told(line, missing)
 
 
-def webhooks_line(relayed: Sequence[Relayed]) -> str:
-    """How fast events were relayed, as one line."""
-    rates, heard = [each.rate for each in relayed], [each.heard for each in relayed]
-    word = "MISSED" if webhooks.missed(relayed) else "reached"
+def of_webhooks(relayed: Sequence[Relayed]) -> Told:
+    """How fast events were relayed."""
+    heard = [each.heard for each in relayed]
     costs = ", ".join(f"{name} {median(each.cpu_us(name) for each in relayed):.0f}" for name in relayed[0].cpu)
-    return (
+    missing = webhooks.missed(relayed)
+    line = (
         f"{webhooks.NUMBER} webhook events relayed: {webhooks.median_rate(relayed):.0f}/s "
-        f"[{min(rates):.0f}-{max(rates):.0f}] (≥ {webhooks.LEAST:.0f}/s: {word}); sent to one endpoint, one after the "
-        f"other: {median(heard):.0f}/s [{min(heard):.0f}-{max(heard):.0f}]; CPU µs an event: {costs}"
+        f"{_spread([each.rate for each in relayed])} (≥ {webhooks.LEAST:.0f}/s: {_word(missing)}); sent to one "
+        f"endpoint, one after the other: {median(heard):.0f}/s {_spread(heard)}; CPU µs an event: {costs}"
     )
+    return Told(line, missing)
+
+
+def of_collections(collections: Sequence[Collection]) -> Told:
+    """What a client that pushes noticed of garbage collection, and how long that took."""
+    quiet, during = [each.quiet_ms for each in collections], [each.during.late_ms for each in collections]
+    ratio, ratios = collection.median_ratio(collections), [each.ratio for each in collections]
+    pushes = sum(each.during.operations for each in collections)
+    seconds, bare = [each.seconds for each in collections], [each.bare_seconds for each in collections]
+    missing = collection.missed(collections)
+    line = (
+        f"Half of {collection.IMAGES} images in {collection.REPOSITORIES} repositories collected while a client pushes "
+        f"({pushes} small images meanwhile, in all rounds): 99 % of its pushes within {median(during):.0f} ms "
+        f"{_spread(during)}, without a collection {median(quiet):.0f} ms {_spread(quiet)}, ratio {ratio:.2f} "
+        f"{_spread(ratios, 2)} (≤ {collection.MOST_RATIO}: {_word(missing)}). It takes {median(seconds):.0f} s "
+        f"{_spread(seconds)}, the stock registry's garbage-collect on the same files {median(bare):.0f} s "
+        f"{_spread(bare)}, while nobody can push; {median(each.freed_bytes for each in collections):.0f} bytes left "
+        "each of both stores"
+    )
+    return Told(line, missing)
+
+
+def of_deletions(deletions: Sequence[Deletion]) -> Told:
+    """How long the deletion of a manifest takes among many tags."""
+    ours, theirs = [each.wharf.median_ms for each in deletions], [each.bare.median_ms for each in deletions]
+    missing = deletion.missed(deletions)
+    line = (
+        f"A manifest deleted among {deletion.TAGS} tags: {deletion.median_ms(deletions):.1f} ms {_spread(ours, 1)} "
+        f"(≤ {deletion.MOST_MS:.0f}: {_word(missing)}), the bare registry {median(theirs):.1f} ms {_spread(theirs, 1)}"
+    )
+    return Told(line, missing)
+
+
+def _spread(numbers: Sequence[float], digits: int = 0) -> str:
+    return f"[{min(numbers):.{digits}f}-{max(numbers):.{digits}f}]"
+
+
+def _word(missing: Sequence[str]) -> str:
+    return "MISSED" if missing else "reached"
 
 
 def _lists(pages: Sequence[Page]) -> list[str]:

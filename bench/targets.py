@@ -1,6 +1,7 @@
 """The two servers that are compared: a bare stock registry at its defaults, and Wharf as `make up` starts it.
 
-And a Wharf that holds so much that lists have something to do, and one whose worker knows another kind of job.
+And a Wharf that holds so much that lists have something to do, one whose worker knows another kind of job, and one
+whose store is filled beside it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 import requests
 
+from bench import images
 from bench.client import Client
+from bench.images import Image
 from tests.e2e.platform import PASSWORD, PROGRAMS, Platform, free_port, new_platform, remove
 
 MARK = "@@"
-# The configuration that the image registry:2 brings along, but for the address.
+# The configuration that the image registry:2 brings along, but for the address and, where it is wanted, deletion.
 _DEFAULTS = """
 version: 0.1
 log:
@@ -33,7 +36,9 @@ storage:
   cache:
     blobdescriptor: inmemory
   filesystem:
-    rootdirectory: {folder}/data
+    rootdirectory: {store}
+  delete:
+    enabled: {deletes}
 http:
   addr: 127.0.0.1:{port}
   headers:
@@ -65,6 +70,15 @@ class Target:
         answer = client.ask("GET", self.token_path(actions), self.credentials(account))
         return {"Authorization": f"Bearer {json.loads(answer.body)['token']}"}
 
+    def push(self, client: Client, image: Image) -> None:
+        """A whole image, under a tag of its own, with a fresh token."""
+        headers = self.headers(client, "pull,push")
+        images.push(client, self.repository, headers, image, f"pushed-{image.digest[7:19]}")
+
+    def of(self, repository: str) -> Target:
+        """The same server, for another repository."""
+        return replace(self, repository=repository)
+
     def credentials(self, account: str) -> dict[str, str]:
         return {"Authorization": self.accounts[account]}
 
@@ -74,10 +88,10 @@ class Target:
 
 
 @contextmanager
-def bare_registry() -> Iterator[Target]:
-    """A stock registry alone, in a folder of its own, for as long as the block runs."""
+def bare_registry(store: Path | None = None, *, deletes: bool = False) -> Iterator[Target]:
+    """A stock registry alone, in a folder of its own, for as long as the block runs; or with a store that is there."""
     folder, port = Path(tempfile.mkdtemp(prefix="wharf-bench-")), free_port()
-    (folder / "config.yml").write_text(_DEFAULTS.format(folder=folder, port=port))
+    _configure(folder, store or folder / "data", port, deletes=deletes)
     command = ["docker-registry", "serve", str(folder / "config.yml")]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env={"PATH": "/usr/bin"}, stdout=log, stderr=log)
@@ -88,6 +102,23 @@ def bare_registry() -> Iterator[Target]:
         process.terminate()
         process.wait(30)
         shutil.rmtree(folder)
+
+
+def collect_offline(store: Path) -> float:
+    """Let the stock registry collect the garbage of a store that nobody serves, untagged images too: seconds."""
+    with tempfile.TemporaryDirectory(prefix="wharf-bench-") as folder:
+        _configure(Path(folder), store, free_port(), deletes=True)
+        command = ["docker-registry", "garbage-collect", "--delete-untagged", f"{folder}/config.yml"]
+        began = time.monotonic()
+        # It names everything that it keeps and removes, on both outputs.
+        silent = subprocess.DEVNULL
+        subprocess.run(command, env={"PATH": "/usr/bin"}, stdout=silent, stderr=silent, check=True)
+        return time.monotonic() - began
+
+
+def _configure(folder: Path, store: Path, port: int, *, deletes: bool) -> None:
+    text = _DEFAULTS.format(store=store, port=port, deletes=str(deletes).lower())
+    (folder / "config.yml").write_text(text)
 
 
 @contextmanager
@@ -176,6 +207,39 @@ def crowded(var: Path | None) -> Iterator[Crowded]:
         accounts = {"admin": _basic(*platform.admin), "member": _basic("alice", PASSWORD)}
         said = seeded.stdout.strip().splitlines()[-1]
         yield Crowded(f"http://127.0.0.1:{platform.port}", project, accounts, said)
+
+
+@dataclass(frozen=True)
+class Stocked:
+    """A Wharf whose store is filled beside it."""
+
+    target: Target
+    platform: Platform
+
+    @property
+    def store(self) -> Path:
+        return self.platform.var / "registry"
+
+    def adopt(self) -> None:
+        """Take over what was put into the store."""
+        subprocess.run(["/usr/bin/chown", "-R", f"--reference={self.store}", str(self.store / "docker")], check=True)
+        self.manage("adopt")
+
+    def manage(self, *words: str) -> None:
+        """manage.py; RuntimeError when it fails."""
+        done = self.platform.manage(*words, seconds=3600)
+        if done.returncode:
+            raise RuntimeError(f"manage.py {words[0]}: {done.stdout[-500:]}{done.stderr[-500:]}")
+
+
+@contextmanager
+def stocked(var: Path | None) -> Iterator[Stocked]:
+    """A platform of its own, for as long as the block runs; `var` as of `wharf`."""
+    with _platform(var) as platform:
+        platform.make_project("bench", platform.admin)
+        programs = {name: platform.pid(name) for name in PROGRAMS}
+        accounts = {"user": _basic(*platform.admin)}
+        yield Stocked(Target("Wharf", f"http://127.0.0.1:{platform.port}", "bench/app", programs, accounts), platform)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from django.urls import resolve
 
 from bench import lists, report
+from bench.collection import Collection
+from bench.deletion import Deletion
 from bench.jobs import NUMBER, Start
 from bench.lists import Page
 from bench.load import Load
@@ -21,6 +23,11 @@ BIG_BLOB = next(phase for phase in PHASES if phase.operation_bytes)
 def load(rate: float, **cpu: float) -> Load:
     """One second of it; `cpu` in seconds of each program."""
     return Load(int(rate), 1.0, 1.0, 2.0, client_cpu=0.5, server_cpu=cpu)
+
+
+def pushes(typical: float = 1, late: float = 2) -> Load:
+    """One operation in milliseconds: the median, and what 99 of 100 are done within."""
+    return Load(100, 1.0, typical, late, client_cpu=0.5, server_cpu={})
 
 
 def result(*rates: tuple[float, float]) -> Result:
@@ -67,9 +74,32 @@ def test_a_list_is_judged_by_its_median_and_a_slow_page_stated_as_missed() -> No
 
 def test_jobs_are_judged_by_the_median_of_the_rounds() -> None:
     starts = [Start(NUMBER / rate, {"worker": NUMBER * 0.005}) for rate in (90, 101, 300)]
-    page = report.as_markdown([result((1300, 1000))], [], [], starts)
+    page = report.as_markdown([result((1300, 1000))], [], [], [report.of_jobs(starts)])
     assert "101/s [90-300] (≥ 100/s: reached); CPU µs a job, its end included: worker 5000" in page
-    assert "Missed: 1000 jobs." in report.as_markdown([result((1300, 1000))], [], [], starts[:1])
+    missed = report.as_markdown([result((1300, 1000))], [], [], [report.of_jobs(starts[:1])])
+    assert "Missed: 1000 jobs." in missed
+
+
+def test_a_collection_is_judged_by_the_median_of_the_rounds_slowest_pushes() -> None:
+    rounds = [
+        Collection(
+            before=pushes(late=90), during=pushes(late=late), after=pushes(late=110), seconds=40.0, freed_bytes=5,
+            bare_seconds=9.0,
+        )
+        for late in (100, 129, 200)
+    ]  # fmt: skip
+    told = report.of_collections(rounds)
+    assert "ratio 1.29 [1.00-2.00] (≤ 1.3: reached)" in told.line
+    assert "It takes 40 s [40-40], the stock registry's garbage-collect on the same files 9 s [9-9]" in told.line
+    assert not told.missed
+    assert report.of_collections(rounds[2:]).missed == ["pushes during a collection"]
+
+
+def test_deletions_are_judged_by_the_median_of_the_rounds() -> None:
+    rounds = [Deletion(wharf=pushes(typical=ms), bare=pushes(typical=130)) for ms in (4, 9.9, 60)]
+    told = report.of_deletions(rounds)
+    assert "9.9 ms [4.0-60.0] (≤ 10: reached), the bare registry 130.0 ms [130.0-130.0]" in told.line
+    assert report.of_deletions(rounds[2:]).missed == ["deletion among many tags"]
 
 
 def test_every_list_is_measured() -> None:
