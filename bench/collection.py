@@ -88,11 +88,11 @@ def _round(wharf: Stocked, project: str) -> Collection:
         bare_store = Path(folder)
         each = IMAGES // REPOSITORIES
         for number in range(REPOSITORIES):
-            stores.fill([wharf.store, bare_store], f"{project}/app{number}", each, tagged=each // 2)
+            stores.fill(bare_store, f"{project}/app{number}", each, tagged=each // 2)
+        wharf.adopt(bare_store)
         there = stores.data_bytes(bare_store)
         bare_seconds = targets.collect_offline(bare_store)
         bare_freed = there - stores.data_bytes(bare_store)
-    wharf.adopt()
     wharf.manage("shell", "-c", _AGE.format(project=project))
     before = _push(wharf.target, lambda: _times(PUSHES))
     there = stores.data_bytes(wharf.store)

@@ -35,8 +35,8 @@ class Deletion:
 def measure(wharf: Stocked, rounds: int) -> list[Deletion]:
     """Both servers with the same repository, which loses what each round deletes."""
     with TemporaryDirectory(prefix="wharf-bench-") as folder:
-        made = stores.fill([wharf.store, Path(folder)], _REPOSITORY, TAGS, tagged=TAGS)
-        wharf.adopt()
+        made = stores.fill(Path(folder), _REPOSITORY, TAGS, tagged=TAGS)
+        wharf.adopt(Path(folder))
         ours = wharf.target.of(_REPOSITORY)
         with targets.bare_registry(Path(folder), deletes=True) as bare:
             return [_round(ours, bare.of(_REPOSITORY), made[NUMBER * number :][:NUMBER]) for number in range(rounds)]

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from bench import images
+from bench import images, stores
 from bench.client import Client
 from bench.images import Image
 from tests.e2e.platform import PASSWORD, PROGRAMS, Platform, free_port, new_platform, remove
@@ -220,8 +220,9 @@ class Stocked:
     def store(self) -> Path:
         return self.platform.var / "registry"
 
-    def adopt(self) -> None:
-        """Take over what was put into the store."""
+    def adopt(self, other: Path) -> None:
+        """Take over what is in another store."""
+        stores.add(other, self.store)
         subprocess.run(["/usr/bin/chown", "-R", f"--reference={self.store}", str(self.store / "docker")], check=True)
         self.manage("adopt")
 

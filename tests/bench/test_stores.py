@@ -9,7 +9,7 @@ from bench.client import Client
 
 
 def test_a_stock_registry_serves_what_was_filled_in(tmp_path: Path) -> None:
-    made = stores.fill([tmp_path], "team/app", 2, tagged=1)
+    made = stores.fill(tmp_path, "team/app", 2, tagged=1)
     assert stores.data_bytes(tmp_path) == 2 * stores.image_bytes()
     with targets.bare_registry(tmp_path, deletes=True) as bare:
         client = Client(bare.url)
@@ -20,6 +20,6 @@ def test_a_stock_registry_serves_what_was_filled_in(tmp_path: Path) -> None:
 
 
 def test_its_collector_takes_what_has_no_tag(tmp_path: Path) -> None:
-    stores.fill([tmp_path], "team/app", 3, tagged=1)
+    stores.fill(tmp_path, "team/app", 3, tagged=1)
     targets.collect_offline(tmp_path)
     assert stores.data_bytes(tmp_path) == stores.image_bytes()
