@@ -2,10 +2,12 @@
 
 A name is resolved once, the address is judged (`core/addresses.py`), and that very address is connected to, while SNI,
 certificate and Host stay the name's. Each redirect is a new request, judged again, and `Authorization` stays with its
-origin. Everything has a limit: connecting, each silence, the whole, and the size of the answer. There are no cookies,
-no proxies and no .netrc of the environment. Answers come as they are sent: nothing is unpacked.
+origin. Everything has a limit: connecting, each silence, the whole, and the size of the answer, which is counted where
+bytes are received, whatever they are called. There are no cookies, no proxies and no .netrc of the environment. Answers
+come as they are sent: nothing is unpacked.
 
-Errors are Failures, with a sentence, and with `permanent` when the same request would fail again.
+Errors are Failures, with a sentence, and with `permanent` when the same request would fail again. They wrap no error of
+the libraries, whose words hold the whole address: what follows its `?` may be a secret, and logs show what is wrapped.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from http.cookiejar import DefaultCookiePolicy
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -37,6 +39,8 @@ from core.addresses import Reach
 
 URL_MOST = 2048
 _CHUNK = 16 * 1024
+# Of an answer, besides its body: headers, trailers, and what says how large a chunk is.
+_AROUND = 256 * 1024
 _SAFE = ("GET", "HEAD")
 _AGENT = f"wharf/{settings.VERSION}"
 # What belongs to one origin alone.
@@ -137,19 +141,18 @@ def request(
     """
     limits = limits or Limits()
     ends = time.monotonic() + limits.total_seconds
-    sent = CaseInsensitiveDict({"User-Agent": _AGENT, "Accept-Encoding": "identity", **(headers or {})})
+    usual = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive"}
+    sent = CaseInsensitiveDict({**usual, **(headers or {})})
     for _ in range(redirects + 1):
         answer = _exchange(method, parsed(url), sent, body, reach, limits, ends, verify=verify, cut=cut)
-        target = _redirect(method, answer)
+        target = _redirect(method, answer) if redirects else ""
         if not target:
             return answer
         if not _is_same_origin(parsed(url), parsed(target)):
             for name in _PRIVATE_HEADERS:
                 sent.pop(name, None)
         url = target
-    if redirects:
-        raise TooManyRedirects(f"{_origin(parsed(url))} sends the request on more than {redirects} times")
-    return answer
+    raise TooManyRedirects(f"{origin(url)} sends the request on more than {redirects} times")
 
 
 def check(url: str, *, reach: Reach, seconds: float = 2.0) -> None:
@@ -174,6 +177,12 @@ def parsed(url: str) -> SplitResult:
     raise AddressInvalid
 
 
+def origin(url: str) -> str:
+    """Scheme, host and port of an address: what of it may be shown to everybody."""
+    parts = parsed(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def without_query(url: str) -> str:
     """The address for people and logs: what follows `?` may be a secret."""
     return url.partition("#")[0].partition("?")[0]
@@ -192,27 +201,33 @@ def _exchange(
     verify: bool,
     cut: bool,
 ) -> Answer:
-    _now.ends, _now.silence, _now.connect = ends, limits.silence_seconds, limits.connect_seconds
-    url, origin = parts.geturl(), _origin(parts)
+    _now.begin(limits, ends)
+    url = parts.geturl()
+    prepared = _prepared(method, url, headers, body)
     try:
-        response = _session(reach).request(
-            method,
-            url,
-            headers=dict(headers),
-            data=body,
-            timeout=(limits.connect_seconds, limits.silence_seconds),
-            allow_redirects=False,
-            stream=True,
-            verify=verify,
+        # Not by a Session: that reads and unpacks the whole body of every redirect, also of one that is not followed.
+        response = _adapter(reach).send(
+            prepared, stream=True, timeout=(limits.connect_seconds, limits.silence_seconds), verify=verify
         )
         with response:
-            content, is_whole = _read(response, limits.most_bytes, origin, cut=cut)
-    except (OSError, urllib3.exceptions.HTTPError, UnicodeError) as error:
-        raise _named(error, origin, limits) from error
+            content, is_whole = _read(response, limits.most_bytes, url, cut=cut)
+    except (OSError, urllib3.exceptions.HTTPError, HTTPException, ValueError) as error:
+        raise _named(error, origin(url), limits) from None
     return Answer(response.status_code, content, response.headers, url, is_whole)
 
 
-def _read(response: requests.Response, most: int, origin: str, *, cut: bool) -> tuple[bytes, bool]:
+def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
+    try:
+        for value in headers.values():
+            value.encode("latin-1")
+        return requests.Request(method, url, headers=dict(headers), data=body).prepare()
+    except (UnicodeEncodeError, requests.exceptions.InvalidHeader):
+        raise AddressInvalid("a header holds characters that headers cannot have") from None
+    except (requests.RequestException, ValueError):
+        raise AddressInvalid from None
+
+
+def _read(response: requests.Response, most: int, url: str, *, cut: bool) -> tuple[bytes, bool]:
     """The body, and whether it is all of it."""
     content = bytearray()
     while chunk := response.raw.read(min(_CHUNK, most + 1 - len(content)), decode_content=False):
@@ -220,7 +235,7 @@ def _read(response: requests.Response, most: int, origin: str, *, cut: bool) -> 
         if len(content) > most:
             if cut:
                 return bytes(content[:most]), False
-            raise TooLarge(f"{origin} answers with more than {most} bytes")
+            raise TooLarge(f"{origin(url)} answers with more than {most} bytes")
     return bytes(content), True
 
 
@@ -228,22 +243,23 @@ def _redirect(method: str, answer: Answer) -> str:
     """Where the same request is to be made again; empty for an answer."""
     follows = (301, 302, 303, 307, 308) if method in _SAFE else (307, 308)
     location = answer.headers.get("Location", "")
-    return urljoin(answer.url, location) if answer.status in follows and location else ""
+    if answer.status not in follows or not location:
+        return ""
+    try:
+        return parsed(urljoin(answer.url, location)).geturl()
+    except (AddressInvalid, ValueError):
+        raise AddressInvalid(f"{origin(answer.url)} sends the request on to what is no address") from None
 
 
 def _is_same_origin(one: SplitResult, other: SplitResult) -> bool:
     return (one.scheme, one.hostname, _port(one)) == (other.scheme, other.hostname, _port(other))
 
 
-def _origin(parts: SplitResult) -> str:
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 def _port(parts: SplitResult) -> int:
     return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
-def _named(error: BaseException, origin: str, limits: Limits) -> Failure:
+def _named(error: BaseException, server: str, limits: Limits) -> Failure:
     """The error in our words. requests and urllib3 wrap the one that happened several times."""
     causes = _causes(error)
     for cause in causes:
@@ -251,17 +267,15 @@ def _named(error: BaseException, origin: str, limits: Limits) -> Failure:
             return cause
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateInvalid(f"the certificate of {origin} is not trusted: {cause.verify_message}")
+            return CertificateInvalid(f"the certificate of {server} is not trusted: {cause.verify_message}")
         if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-            return TimedOut(f"{origin} did not answer in time (at most {limits.total_seconds:g} s in all)")
+            return TimedOut(f"{server} did not answer in time (at most {limits.total_seconds:g} s in all)")
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
-            return Unreachable(f"{origin} does not speak TLS as we do: {cause.reason or 'the handshake failed'}")
+            return Unreachable(f"{server} does not speak TLS as we do: {cause.reason or 'the handshake failed'}")
         if isinstance(cause, ConnectionRefusedError):
-            return Unreachable(f"nobody listens at {origin}")
-        if isinstance(cause, requests.exceptions.InvalidHeader):
-            return AddressInvalid("a header holds characters that headers cannot have")
-    return Unreachable(f"{origin} broke off, or does not speak HTTP")
+            return Unreachable(f"nobody listens at {server}")
+    return Unreachable(f"{server} broke off, or does not speak HTTP")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -283,6 +297,12 @@ class _Now(threading.local):
     ends = 0.0
     silence = 10.0
     connect = 5.0
+    room = 0
+
+    def begin(self, limits: Limits, ends: float) -> None:
+        self.ends, self.silence, self.connect = ends, limits.silence_seconds, limits.connect_seconds
+        # Twice the body: sent in many small chunks it takes more than its size.
+        self.room = 2 * limits.most_bytes + _AROUND
 
     def left(self, most: float) -> float:
         """So many seconds, or what is left of the whole; TimeoutError when nothing is."""
@@ -291,22 +311,32 @@ class _Now(threading.local):
             raise TimeoutError("the whole took too long")
         return seconds
 
+    def received(self, count: int) -> int:
+        """As many bytes as were received; TooLarge when that is too much in all."""
+        self.room -= count
+        if self.room < 0:
+            raise TooLarge("the answer is too large, with all that surrounds its body")
+        return count
+
 
 _now = _Now()
 
 
 class _Socket(socket.socket):
-    """Waits for bytes no longer than the whole request may take: one a second must not keep us for ever."""
+    """Waits no longer than the whole request may take, and takes no more than an answer may hold.
+
+    One byte a second must not keep us for ever, and a chunk that calls its size -1 is read to its end by http.client.
+    """
 
     def recv_into(self, *args: Any, **more: Any) -> int:
         self.settimeout(_now.left(_now.silence))
-        return super().recv_into(*args, **more)
+        return _now.received(super().recv_into(*args, **more))
 
 
 class _TlsSocket(ssl.SSLSocket):
     def recv_into(self, *args: Any, **more: Any) -> int:
         self.settimeout(_now.left(_now.silence))
-        return super().recv_into(*args, **more)
+        return _now.received(super().recv_into(*args, **more))
 
 
 def _connect(host: str, port: int, reach: Reach, options: Any) -> socket.socket:
@@ -441,15 +471,11 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 _kept = threading.local()
 
 
-def _session(reach: Reach) -> requests.Session:
+def _adapter(reach: Reach) -> HTTPAdapter:
     """This thread's, with its open connections: those of another kind of endpoint, or of a parent process, are not
     for us."""
     key = (os.getpid(), reach)
-    sessions: dict[Any, requests.Session] = _kept.__dict__.setdefault("sessions", {})
-    if key not in sessions:
-        sessions[key] = made = requests.Session()
-        made.trust_env = False
-        made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        made.mount("http://", _Adapter(reach))
-        made.mount("https://", _Adapter(reach))
-    return sessions[key]
+    adapters: dict[Any, HTTPAdapter] = _kept.__dict__.setdefault("adapters", {})
+    if key not in adapters:
+        adapters[key] = _Adapter(reach)
+    return adapters[key]

@@ -357,4 +357,6 @@ structlog.configure(
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
     cache_logger_on_first_use=True,
+        # It names addresses with all that belongs to them; webhooks' hold secrets.
+        "urllib3": {"level": "ERROR"},
 )
