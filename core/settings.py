@@ -6,6 +6,7 @@ What an operator may change while the platform runs is configuration in the data
 
 from __future__ import annotations
 
+import ssl
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import environ
 import structlog
+from cryptography.fernet import Fernet, MultiFernet
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -56,6 +58,13 @@ SECRET_KEY = secret("secret-key")
 CREDENTIAL_KEY = secret("credential-key")
 # One a line, the newest first (core/fields.py).
 ENCRYPTION_KEYS = secret("fernet-key").split()
+try:
+    MultiFernet([Fernet(key) for key in ENCRYPTION_KEYS])
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"The secret {SECRETS / 'fernet-key'} holds what is no key; each line is 32 bytes in URL-safe base64, and the "
+        "first one is the newest"
+    ) from error
 DEBUG = False
 
 # --- rooms -------------------------------------------------------------------------------------
@@ -211,8 +220,13 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MANIFEST_MAX_BYTES + 1024
 # --- whom we call (core/http.py) ------------------------------------------------------------------
 # Authorities that are trusted besides the system's: a PEM file.
 CA_BUNDLE = env("WHARF_CA_BUNDLE", default="")
-if CA_BUNDLE and not Path(CA_BUNDLE).is_file():
-    raise ImproperlyConfigured(f"WHARF_CA_BUNDLE is {CA_BUNDLE!r}; there is no such file")
+if CA_BUNDLE:
+    try:
+        ssl.create_default_context(cafile=CA_BUNDLE)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"WHARF_CA_BUNDLE is {CA_BUNDLE!r}, which is no file of certificates in PEM that we can read"
+        ) from error
 # Private networks that project admins' webhooks may call, and no others.
 try:
     WEBHOOK_ALLOWED_NETWORKS = tuple(
@@ -343,6 +357,8 @@ LOGGING = {
         # A line for every request would cost more than the request; nginx keeps the access log.
         "django_structlog": {"level": "ERROR"},
         "django.request": {"level": "CRITICAL"},
+        # It names addresses with all that belongs to them; webhooks' hold secrets.
+        "urllib3": {"level": "ERROR"},
     },
 }
 structlog.configure(
@@ -357,6 +373,4 @@ structlog.configure(
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
     cache_logger_on_first_use=True,
-        # It names addresses with all that belongs to them; webhooks' hold secrets.
-        "urllib3": {"level": "ERROR"},
 )
