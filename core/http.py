@@ -373,12 +373,12 @@ def _allowed(host: str, port: int, reach: Reach, seconds: float) -> list[tuple[s
 
 
 def _own_service(address: str, port: int, seconds: float) -> str:
-    """The objection to one of our own services' addresses."""
+    """The objection to one of our own services' addresses. TimedOut when we cannot know: then nobody is called."""
     for host, own in settings.OWN_SERVICES:
         if own == port:
             try:
                 known = {_plain(str(row[4][0])) for row in _resolve(host, own, seconds)}
-            except Failure:
+            except Unreachable:
                 continue
             if _plain(address) in known:
                 return "one of the platform's own services"
@@ -389,24 +389,34 @@ def _plain(address: str) -> addresses.Address:
     return addresses.plain(addresses.parsed(address))
 
 
+# Names that nobody answers for take half a minute each: whoever sets endpoints could fill a process with threads.
+MOST_LOOK_UPS = 50
+_look_ups = threading.Semaphore(MOST_LOOK_UPS)
+
+
 def _resolve(host: str, port: int, seconds: float) -> list[Any]:
     """What a name means now. Looking up has no time limit of its own, so it is done by a thread that we do not await.
 
     Raises Unreachable and TimedOut.
     """
     answers: queue.Queue[Any] = queue.Queue()
+    too_late = TimedOut(f"the name {host} could not be looked up in time")
 
     def look_up() -> None:
         try:
             answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=sockets.allowed_gai_family()))
         except (OSError, UnicodeError) as error:
             answers.put(error)
+        finally:
+            _look_ups.release()
 
+    if not _look_ups.acquire(timeout=seconds):
+        raise too_late
     threading.Thread(target=look_up, name="look up a name", daemon=True).start()
     try:
         answer = answers.get(timeout=seconds)
-    except queue.Empty as error:
-        raise TimedOut(f"the name {host} could not be looked up in time") from error
+    except queue.Empty:
+        raise too_late from None
     if isinstance(answer, Exception):
         raise Unreachable(f"nobody knows the host {host}") from answer
     return list(answer)

@@ -160,6 +160,22 @@ def test_our_own_services_are_for_nobody(server: Receiver, settings: Any) -> Non
     assert http.request("GET", server.url, reach=INTRANET).status == 200
 
 
+def test_nobody_is_called_while_we_cannot_tell_our_own_services(
+    server: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OWN_SERVICES = [("redis.example", server.port)]
+    real, go_on = socket.getaddrinfo, threading.Event()
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *a, **more: go_on.wait(30) if "redis" in host else real(host, *a, **more)
+    )
+    try:
+        with pytest.raises(http.TimedOut, match=r"redis\.example could not be looked up"):
+            http.request("GET", server.url, reach=INTRANET, limits=SHORT)
+        assert server.connections == 0
+    finally:
+        go_on.set()
+
+
 def test_a_refusal_does_not_tell_what_a_name_means_in_our_network(names: Names) -> None:
     names.meanings["db.corp.example"] = [["10.20.30.40"]]
     with pytest.raises(http.ForbiddenAddress) as raised:
@@ -321,6 +337,18 @@ def test_a_look_up_that_hangs_does_not_keep_us(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(http.TimedOut, match="could not be looked up"):
             http.request("GET", "http://slow.example/", reach=INTRANET, limits=SHORT)
         http.check("http://slow.example/", reach=PUBLIC, seconds=0.1)
+    finally:
+        go_on.set()
+
+
+def test_look_ups_that_hang_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, hanging = threading.Event(), []
+    monkeypatch.setattr(http, "_look_ups", threading.Semaphore(3))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: hanging.append(1) or go_on.wait(30))
+    try:
+        for number in range(6):
+            http.check(f"http://slow{number}.example/", reach=PUBLIC, seconds=0.05)
+        assert len(hanging) == 3
     finally:
         go_on.set()
 
