@@ -39,8 +39,11 @@ from core.addresses import Reach
 
 URL_MOST = 2048
 _CHUNK = 16 * 1024
+# What goes wrong on the way; all of it is named (`_named`).
+_BROKEN = (OSError, urllib3.exceptions.HTTPError, HTTPException, ValueError)
 # Of an answer, besides its body: headers, trailers, and what says how large a chunk is.
 _AROUND = 256 * 1024
+_CUT_SECONDS = 1.0
 _SAFE = ("GET", "HEAD")
 _AGENT = f"wharf/{settings.VERSION}"
 # What belongs to one origin alone.
@@ -134,7 +137,10 @@ def request(
     redirects: int = 5,
     cut: bool = False,
 ) -> Answer:
-    """Make a request and read the whole answer; with `cut`, of a body that is too large only its beginning.
+    """Make a request and read the whole answer.
+
+    With `cut`, of a body that is too large, breaks off or does not come within a second only its beginning: who asks
+    for that wants to know the status.
 
     Redirects are followed where that is the same request again: every one of a GET or HEAD, 307 and 308 of others.
     One that is not followed is an answer. Raises a Failure.
@@ -211,7 +217,7 @@ def _exchange(
         )
         with response:
             content, is_whole = _read(response, limits.most_bytes, url, cut=cut)
-    except (OSError, urllib3.exceptions.HTTPError, HTTPException, ValueError) as error:
+    except _BROKEN as error:
         raise _named(error, origin(url), limits) from None
     return Answer(response.status_code, content, response.headers, url, is_whole)
 
@@ -230,12 +236,17 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | N
 def _read(response: requests.Response, most: int, url: str, *, cut: bool) -> tuple[bytes, bool]:
     """The body, and whether it is all of it."""
     content = bytearray()
-    while chunk := response.raw.read(min(_CHUNK, most + 1 - len(content)), decode_content=False):
-        content += chunk
-        if len(content) > most:
-            if cut:
-                return bytes(content[:most]), False
-            raise TooLarge(f"{origin(url)} answers with more than {most} bytes")
+    if cut:
+        _now.ends = min(_now.ends, time.monotonic() + _CUT_SECONDS)
+    try:
+        while chunk := response.raw.read(min(_CHUNK, most + 1 - len(content)), decode_content=False):
+            content += chunk
+            if len(content) > most:
+                raise TooLarge(f"{origin(url)} answers with more than {most} bytes")
+    except (TooLarge, *_BROKEN):
+        if not cut:
+            raise
+        return bytes(content[:most]), False
     return bytes(content), True
 
 

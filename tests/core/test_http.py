@@ -271,26 +271,52 @@ def send(handler: Any, raw: bytes) -> None:
     handler.connection.shutdown(socket.SHUT_WR)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     "beginning",
     [
         # A size below zero means to http.client: up to the end.
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"Trailer: x\r\n" * 1_000_000,
+        CHUNKED + b"-1\r\n",
+        CHUNKED + b"0\r\n" + b"Trailer: x\r\n" * 1_000_000,
         b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000_000,
     ],
 )
-@pytest.mark.parametrize("cut", [True, False])
-def test_what_is_no_body_is_counted_too(server: Receiver, beginning: bytes, cut: bool) -> None:
+def test_what_is_no_body_is_counted_too(server: Receiver, beginning: bytes) -> None:
     server.answer = lambda handler, _: send(handler, beginning + b"x" * 10_000_000)
     with pytest.raises(http.TooLarge):
-        http.request("GET", server.url, reach=INTRANET, limits=SHORT, cut=cut)
+        http.request("GET", server.url, reach=INTRANET, limits=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "pause"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx", 0),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx", 5),
+        (CHUNKED + b"zz\r\n", 0),
+        (CHUNKED + b"-1\r\n" + b"x" * 1_000_000, 0),
+    ],
+)
+def test_a_status_counts_whatever_comes_of_its_body(server: Receiver, answer: bytes, pause: float) -> None:
+    """Else who has taken a message, and says nothing more, would be sent it again for a day."""
+
+    def say(handler: Any, _: Any) -> None:
+        handler.wfile.write(answer)
+        handler.wfile.flush()
+        time.sleep(pause)
+        send(handler, b"")
+
+    server.answer = say
+    patient = Limits(silence_seconds=3, total_seconds=3, most_bytes=1000)
+    found = http.request("POST", server.url, reach=INTRANET, body=b"x", limits=patient, cut=True)
+    assert (found.status, found.is_whole) == (200, False)
+    with pytest.raises(http.Failure):
+        http.request("POST", server.url, reach=INTRANET, body=b"x", limits=SHORT)
 
 
 def test_a_body_of_small_chunks_is_no_larger_than_it_is(server: Receiver) -> None:
-    server.answer = lambda handler, _: send(
-        handler, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"
-    )
+    server.answer = lambda handler, _: send(handler, CHUNKED + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n")
     assert http.request("GET", server.url, reach=INTRANET, limits=SHORT).content == b"x" * 1000
 
 
@@ -399,8 +425,8 @@ def test_one_that_sends_the_request_on_to_nowhere(server: Receiver, location: st
         b"HTTP/1.1 99 what\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\nx",
+        CHUNKED + b"zz\r\n",
+        CHUNKED + b"f" * 40 + b"\r\nx",
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
     ],
