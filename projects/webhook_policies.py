@@ -42,9 +42,11 @@ EVENT_TYPES = (
     "REPLICATION",
     "TAG_RETENTION",
 )
-# Each event reads all of its project's.
+# Each event reads all of its project's, and may be a message to each of its endpoints: who has more of them has more of
+# the workers' time, which everybody's messages share.
 MOST_POLICIES = 50
 MOST_TARGETS = 10
+MOST_ENDPOINTS = 50
 HEADER_MOST = 4096
 DESCRIPTION_MOST = 4096
 LOOK_UP_SECONDS = 2.0
@@ -97,6 +99,7 @@ def create(*, project: Project, terms: Terms, actor: Actor) -> WebhookPolicy:
     with projects.held(project):
         if WebhookPolicy.objects.filter(project=project).count() >= MOST_POLICIES:
             raise errors.Precondition(f"project {project.name} has {MOST_POLICIES} webhook policies, and no more fit")
+        _check_room(policy, terms)
         _save(policy, terms)
         emit(_event(WebhookPolicyCreated, policy, actor.name))
     return policy
@@ -105,9 +108,10 @@ def create(*, project: Project, terms: Terms, actor: Actor) -> WebhookPolicy:
 def update(*, project: Project, policy_id: int, terms: Terms, actor: Actor) -> None:
     """Change a policy. What waits for an endpoint goes to the one that replaces it, if it is not named any more.
 
-    Saved, an endpoint that was switched off for its failures is on again. NotFound, Conflict.
+    Saved, an endpoint that was switched off for its failures is on again. NotFound, Conflict, Precondition.
     """
     with _changing(project, policy_id) as policy:
+        _check_room(policy, terms)
         _save(policy, terms)
         emit(_event(WebhookPolicyUpdated, policy, actor.name))
 
@@ -176,6 +180,15 @@ def _checked_target(target: Mapping[str, Any], ends: float) -> dict[str, Any]:
     # A moment each has in any case: an address in numbers is judged at once.
     http.check(target["address"], reach=http.OF_PROJECTS, seconds=max(0.1, ends - time.monotonic()))
     return {**target, "payload_format": payload_format}
+
+
+def _check_room(policy: WebhookPolicy, terms: Terms) -> None:
+    others = WebhookTarget.objects.filter(policy__project=policy.project).exclude(policy=policy.pk).count()
+    if others + len(terms.targets) > MOST_ENDPOINTS:
+        raise errors.Precondition(
+            f"project {policy.project.name} has {others} endpoints in other webhook policies, and room for "
+            f"{MOST_ENDPOINTS} in all"
+        )
 
 
 def _save(policy: WebhookPolicy, terms: Terms) -> None:

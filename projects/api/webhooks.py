@@ -81,7 +81,7 @@ class WebhookPolicies(InProject):
     @operation(
         "Change a webhook policy; what waits stays with its endpoint, or goes to its successor",
         body=PolicyForm,
-        refuses=(409,),
+        refuses=(409, 412),
     )
     def update(self, request: Request, policy_id: int, **_: Any) -> Response:
         project = self.get_project()

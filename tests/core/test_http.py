@@ -368,9 +368,15 @@ def test_a_look_up_that_hangs_does_not_keep_us(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_look_ups_that_hang_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, hanging = threading.Event(), []
+    go_on, hanging = threading.Event(), set()
+
+    def hang(host: str, *_: Any, **__: Any) -> list[Any]:
+        hanging.add(host)
+        go_on.wait(30)
+        return []
+
     monkeypatch.setattr(http, "_look_ups", threading.Semaphore(3))
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: hanging.append(1) or go_on.wait(30))
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     try:
         for number in range(6):
             http.check(f"http://slow{number}.example/", reach=PUBLIC, seconds=0.05)

@@ -94,6 +94,28 @@ def test_a_project_has_no_more_policies_than_each_event_can_read(story: Story, m
 
 
 @pytest.mark.django_db
+def test_a_project_has_no_more_endpoints_than_each_event_can_be_told_to(story: Story) -> None:
+    def save(policy: WebhookPolicy, count: int) -> None:
+        many = [target(address=f"https://8.8.8.8/{number}") for number in range(count)]
+        said = terms(name=policy.name, targets=many)
+        webhook_policies.update(project=story.team, policy_id=policy.pk, terms=said, actor=story.alice)
+
+    made = [make_policy(story.team, story.alice, name=str(number)) for number in range(5)]
+    for policy in made[:4]:
+        save(policy, 10)
+    save(made[4], 9)
+    last = make_policy(story.team, story.alice, name="last")
+    with pytest.raises(errors.Precondition, match="has 49 endpoints in other webhook policies, and room for 50 in all"):
+        save(last, 2)
+    with pytest.raises(errors.Precondition, match="has 50 endpoints"):
+        make_policy(story.team, story.alice, name="another")
+    save(made[0], 9)
+    save(last, 2)
+    # Of its own project only.
+    make_policy(make_project("other", story.alice), story.alice)
+
+
+@pytest.mark.django_db
 def test_saved_an_endpoint_is_on_again_and_those_not_named_are_gone(story: Story) -> None:
     policy = make_policy(story.team, story.alice, "https://8.8.8.8/a", "https://8.8.8.8/b")
     WebhookTarget.objects.update(disabled=policy.created, failing_since=policy.created)
