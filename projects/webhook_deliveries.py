@@ -44,6 +44,8 @@ PATIENCE = timedelta(hours=24)
 """So long everything may fail before an endpoint is switched off."""
 BREAK = timedelta(hours=1)
 """When nothing was tried for so long, what failed before is another story; tries are ten minutes apart at most."""
+MOST_RESOURCES = 100
+"""Of one message, which receivers read whole, and we keep and list: who has more to say says it in several."""
 PART_CHARACTERS = 1_000_000
 """Bodies of so many characters are written at once."""
 # Answers that say: not now.
@@ -62,7 +64,12 @@ def announce(happened: Sequence[tuple[NewsOfRepository, datetime]]) -> None:
     targets = (
         _listening({event.project_id for event, _ in happened}) if configuration.get("notification_enable") else {}
     )
-    wanted = [each for each in happened if each[0].project_id in targets]
+    wanted = [
+        (part, occurred)
+        for event, occurred in happened
+        if event.project_id in targets
+        for part in event.parts(MOST_RESOURCES)
+    ]
     part, size = [], 0
     for order in _orders(wanted, targets):
         part.append(order)

@@ -147,6 +147,19 @@ def test_pulls_are_counted(project_id: int) -> None:
     assert (data["resources"][0]["tag"], data["custom_attributes"]) == ("v1", {"pull_count": "12"})
 
 
+def test_pulls_by_many_tags_are_counted_once(project_id: int) -> None:
+    event = ArtifactPulled(**FACTS, project_id=project_id, digest=DIGEST, tags=("v1", "v2", "v3"), pulls=12)
+    told = [data_of(part) for part in event.parts(2)]
+    assert [[each["tag"] for each in data["resources"]] for data in told] == [["v1", "v2"], ["v3"]]
+    assert [data["custom_attributes"]["pull_count"] for data in told] == ["12", "0"]
+
+
+@pytest.mark.parametrize("tags", [(), ("v1",), ("v1", "v2")])
+def test_what_fits_is_told_in_one_part(project_id: int, tags: tuple[str, ...]) -> None:
+    event = ArtifactDeleted(**FACTS, project_id=project_id, digest=DIGEST, tags=tags)
+    assert event.parts(2) == [event]
+
+
 def test_a_limit_is_told_in_words_and_a_public_project_is_called_so(project_id: int, story: Story) -> None:
     type(story.team).objects.filter(pk=project_id).update(public=True)
     event = QuotaExceeded(**FACTS, project_id=project_id, message="it is full")
