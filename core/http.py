@@ -223,6 +223,7 @@ def _exchange(
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
+    """The request as it is sent; AddressInvalid, and nobody is called, when it cannot be."""
     try:
         for value in headers.values():
             value.encode("latin-1")

@@ -12,7 +12,7 @@ import hmac
 import json
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,8 +46,8 @@ BREAK = timedelta(hours=1)
 """When nothing was tried for so long, what failed before is another story; tries are ten minutes apart at most."""
 MOST_RESOURCES = 100
 """Of one message, which receivers read whole, and we keep and list: who has more to say says it in several."""
-PART_CHARACTERS = 1_000_000
-"""Bodies of so many characters are written at once."""
+CHARACTERS_AT_ONCE = 1_000_000
+"""Of bodies, so many are written in one statement."""
 # Answers that say: not now.
 _LATER = (408, 425, 429)
 
@@ -70,21 +70,26 @@ def announce(happened: Sequence[tuple[NewsOfRepository, datetime]]) -> None:
         if event.project_id in targets
         for part in event.parts(MOST_RESOURCES)
     ]
-    part, size = [], 0
-    for order in _orders(wanted, targets):
-        part.append(order)
+    _submit(_orders(wanted, targets))
+
+
+def _submit(orders: Iterable[Order]) -> None:
+    """Have them done, some at a time: many events for many endpoints need not be in memory together."""
+    some, size = [], 0
+    for order in orders:
+        some.append(order)
         size += len(order.extra_attrs["payload"])
-        if size > PART_CHARACTERS:
-            service.submit_all(part)
-            part, size = [], 0
-    if part:
-        service.submit_all(part)
+        if size > CHARACTERS_AT_ONCE:
+            service.submit_all(some)
+            some, size = [], 0
+    if some:
+        service.submit_all(some)
 
 
 def _orders(
     wanted: Sequence[tuple[NewsOfRepository, datetime]], targets: dict[int | None, list[WebhookTarget]]
 ) -> Iterator[Order]:
-    """What is to be sent, one after the other: many events for many endpoints need not be in memory together."""
+    """What is to be sent: each event to all who want to hear of it, in the order of events."""
     for (event, occurred), data in zip(wanted, events_data([event for event, _ in wanted]), strict=True):
         id = str(uuid.uuid4())
         for target in targets[event.project_id]:
@@ -113,7 +118,8 @@ def events_data(events: Sequence[NewsOfRepository]) -> Iterator[dict[str, Any]]:
             "project_id", "name", "created", "project__public"
         )
     }
-    public = set(Project.objects.filter(pk__in=projects, public=True).values_list("pk", flat=True))
+    missing = {event.project_id or 0 for event in events if (event.project_id, event.repository) not in repositories}
+    public = set(Project.objects.filter(pk__in=missing, public=True).values_list("pk", flat=True)) if missing else ()
     for event in events:
         unknown = (None, event.project_id in public)
         yield _event_data(event, *repositories.get((event.project_id, event.repository), unknown))
