@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPException
@@ -168,6 +168,17 @@ def check(url: str, *, reach: Reach, seconds: float = 2.0) -> None:
         _allowed(parts.hostname or "", _port(parts), reach, seconds)
     except (Unreachable, TimedOut):
         return
+
+
+def connection(host: str, port: int, *, reach: Reach, seconds: float) -> socket.socket:
+    """A connection for what is not HTTP, to an address that requests may go to; `seconds` for each step.
+
+    Raises a Failure.
+    """
+    try:
+        return _first(socket.socket, _allowed(host, port, reach, seconds), lambda: seconds)
+    except OSError as error:
+        raise Unreachable(f"nobody answers at {host}:{port}") from error
 
 
 def parsed(url: str) -> SplitResult:
@@ -353,19 +364,30 @@ class _TlsSocket(ssl.SSLSocket):
 
 def _connect(host: str, port: int, reach: Reach, options: Any) -> socket.socket:
     """A connection to an allowed address of this host."""
-    failed: OSError | None = None
-    for family, address in _allowed(host, port, reach, _now.left(_now.connect)):
-        made = _Socket(family, socket.SOCK_STREAM)
+    found = _allowed(host, port, reach, _now.left(_now.connect))
+    return _first(_Socket, found, lambda: _now.left(_now.connect), options or ())
+
+
+def _first(
+    kind: type[socket.socket],
+    found: list[tuple[socket.AddressFamily, Any]],
+    seconds: Callable[[], float],
+    options: Iterable[Any] = (),
+) -> socket.socket:
+    """A connection to the first of these addresses where somebody listens."""
+    failed = OSError("no address")
+    for family, address in found:
+        made = kind(family, socket.SOCK_STREAM)
         try:
-            for option in options or ():
+            for option in options:
                 made.setsockopt(*option)
-            made.settimeout(_now.left(_now.connect))
+            made.settimeout(seconds())
             made.connect(address)
             return made
         except OSError as error:
             made.close()
             failed = error
-    raise failed or Unreachable(f"nobody knows the host {host}")
+    raise failed
 
 
 def _allowed(host: str, port: int, reach: Reach, seconds: float) -> list[tuple[socket.AddressFamily, Any]]:
