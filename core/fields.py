@@ -25,6 +25,7 @@ class Undecryptable(errors.Refusal):
     """A stored secret was encrypted with a key that the secret `fernet-key` does not have (any more)."""
 
     status = 500
+    permanent = True
 
 
 class EncryptedTextField(_Text):

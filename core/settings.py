@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 
 import environ
 import structlog
-from cryptography.fernet import Fernet, MultiFernet
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -58,13 +57,6 @@ SECRET_KEY = secret("secret-key")
 CREDENTIAL_KEY = secret("credential-key")
 # One a line, the newest first (core/fields.py).
 ENCRYPTION_KEYS = secret("fernet-key").split()
-try:
-    MultiFernet([Fernet(key) for key in ENCRYPTION_KEYS])
-except ValueError as error:
-    raise ImproperlyConfigured(
-        f"The secret {SECRETS / 'fernet-key'} holds what is no key; each line is 32 bytes in URL-safe base64, and the "
-        "first one is the newest"
-    ) from error
 DEBUG = False
 
 # --- rooms -------------------------------------------------------------------------------------

@@ -13,13 +13,12 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from core import addresses, clock, errors, fields, http
+from core import addresses, clock, errors, http
 from core.events import emit
 from jobservice import relay
 from jobservice.models import Execution, Task, TaskLog
@@ -452,24 +451,6 @@ def test_what_waits_stays_with_its_endpoint_when_a_policy_is_saved(
     webhook_policies.update(project=story.team, policy_id=policy.pk, terms=terms, actor=alice)
     work(as_if_later=True)
     assert [each.path for each in receiver.received] == ["/away"]
-
-
-def test_a_key_that_is_missing_for_a_while_loses_nothing(
-    receiver: Receiver, story: Story, alice: Actor, settings: Any
-) -> None:
-    make_policy(story.team, alice, receiver.url)
-    kept = settings.ENCRYPTION_KEYS
-    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
-    fields.keys.cache_clear()
-    try:
-        happen(story.team, "v1")
-        work()
-        assert "fernet-key" in Task.objects.get().status_message
-    finally:
-        settings.ENCRYPTION_KEYS = kept
-        fields.keys.cache_clear()
-    work(as_if_later=True)
-    assert tags_told(receiver.documents) == ["v1"]
 
 
 def test_much_for_many_is_told_and_written_in_parts(story: Story, alice: Actor) -> None:
