@@ -22,7 +22,10 @@ _METADATA = {
         "168.63.129.16",  # Azure; a public address
         "192.0.0.192",  # Oracle
         "fd00:ec2::254",  # Amazon
+        "fd00:ec2::23",  # Amazon, for pods
         "fd20:ce::254",  # Google
+        "fd00:c1::a9fe:a9fe",  # Oracle
+        "fd00:42::42",  # Scaleway
     )
 }
 # IPv6 addresses that carry an IPv4 address in their last 32 bits: what they reach is that one.
@@ -30,6 +33,8 @@ _CARRIERS = tuple(
     ipaddress.IPv6Network(text) for text in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
 )
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
+# One's own translator, which may look for the IPv4 address elsewhere (RFC 8215, RFC 6052 2.2): never the internet.
+_OWN_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,11 @@ class Reach:
 
 def objection(text: str, reach: Reach) -> str:
     """What is wrong with an address, in words that follow "is"; empty when nothing is."""
-    address = plain(parsed(text))
+    written = parsed(text)
+    address = plain(written)
     if reason := _never(address):
         return reason
-    is_public = address.is_global and not getattr(address, "is_site_local", False)
+    is_public = address.is_global and not getattr(address, "is_site_local", False) and written not in _OWN_NAT64
     if is_public or reach.private or any(address in network for network in reach.allowed):
         return ""
     return "loopback" if address.is_loopback else "in a private network"

@@ -2,10 +2,12 @@
 
 A name is resolved once, the address is judged (`core/addresses.py`), and that very address is connected to, while SNI,
 certificate and Host stay the name's. Each redirect is a new request, judged again, and `Authorization` stays with its
-origin. Everything has a limit: connecting, each silence, the whole, and the size of the answer. There are no cookies,
-no proxies and no .netrc of the environment. Answers come as they are sent: nothing is unpacked.
+origin. Everything has a limit: connecting, each silence, the whole, and the size of the answer, which is counted where
+bytes are received, whatever they are called. There are no cookies, no proxies and no .netrc of the environment. Answers
+come as they are sent: nothing is unpacked.
 
-Errors are Failures, with a sentence, and with `permanent` when the same request would fail again.
+Errors are Failures, with a sentence, and with `permanent` when the same request would fail again. They wrap no error of
+the libraries, whose words hold the whole address: what follows its `?` may be a secret, and logs show what is wrapped.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from http.cookiejar import DefaultCookiePolicy
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -37,6 +39,11 @@ from core.addresses import Reach
 
 URL_MOST = 2048
 _CHUNK = 16 * 1024
+# What goes wrong on the way; all of it is named (`_named`).
+_BROKEN = (OSError, urllib3.exceptions.HTTPError, HTTPException, ValueError)
+# Of an answer, besides its body: headers, trailers, and what says how large a chunk is.
+_AROUND = 256 * 1024
+_CUT_SECONDS = 1.0
 _SAFE = ("GET", "HEAD")
 _AGENT = f"wharf/{settings.VERSION}"
 # What belongs to one origin alone.
@@ -130,26 +137,28 @@ def request(
     redirects: int = 5,
     cut: bool = False,
 ) -> Answer:
-    """Make a request and read the whole answer; with `cut`, of a body that is too large only its beginning.
+    """Make a request and read the whole answer.
+
+    With `cut`, of a body that is too large, breaks off or does not come within a second only its beginning: who asks
+    for that wants to know the status.
 
     Redirects are followed where that is the same request again: every one of a GET or HEAD, 307 and 308 of others.
     One that is not followed is an answer. Raises a Failure.
     """
     limits = limits or Limits()
     ends = time.monotonic() + limits.total_seconds
-    sent = CaseInsensitiveDict({"User-Agent": _AGENT, "Accept-Encoding": "identity", **(headers or {})})
+    usual = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "keep-alive"}
+    sent = CaseInsensitiveDict({**usual, **(headers or {})})
     for _ in range(redirects + 1):
         answer = _exchange(method, parsed(url), sent, body, reach, limits, ends, verify=verify, cut=cut)
-        target = _redirect(method, answer)
+        target = _redirect(method, answer) if redirects else ""
         if not target:
             return answer
         if not _is_same_origin(parsed(url), parsed(target)):
             for name in _PRIVATE_HEADERS:
                 sent.pop(name, None)
         url = target
-    if redirects:
-        raise TooManyRedirects(f"{_origin(parsed(url))} sends the request on more than {redirects} times")
-    return answer
+    raise TooManyRedirects(f"{origin(url)} sends the request on more than {redirects} times")
 
 
 def check(url: str, *, reach: Reach, seconds: float = 2.0) -> None:
@@ -159,6 +168,17 @@ def check(url: str, *, reach: Reach, seconds: float = 2.0) -> None:
         _allowed(parts.hostname or "", _port(parts), reach, seconds)
     except (Unreachable, TimedOut):
         return
+
+
+def connection(host: str, port: int, *, reach: Reach, seconds: float) -> socket.socket:
+    """A connection for what is not HTTP, to an address that requests may go to; `seconds` for each step.
+
+    Raises a Failure.
+    """
+    try:
+        return _first(socket.socket, _allowed(host, port, reach, seconds), lambda: seconds)
+    except OSError as error:
+        raise Unreachable(f"nobody answers at {host}:{port}") from error
 
 
 def parsed(url: str) -> SplitResult:
@@ -172,6 +192,12 @@ def parsed(url: str) -> SplitResult:
     except ValueError:
         pass
     raise AddressInvalid
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of an address: what of it may be shown to everybody."""
+    parts = parsed(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def without_query(url: str) -> str:
@@ -192,35 +218,47 @@ def _exchange(
     verify: bool,
     cut: bool,
 ) -> Answer:
-    _now.ends, _now.silence, _now.connect = ends, limits.silence_seconds, limits.connect_seconds
-    url, origin = parts.geturl(), _origin(parts)
+    _now.begin(limits, ends)
+    url = parts.geturl()
+    prepared = _prepared(method, url, headers, body)
     try:
-        response = _session(reach).request(
-            method,
-            url,
-            headers=dict(headers),
-            data=body,
-            timeout=(limits.connect_seconds, limits.silence_seconds),
-            allow_redirects=False,
-            stream=True,
-            verify=verify,
+        # Not by a Session: that reads and unpacks the whole body of every redirect, also of one that is not followed.
+        response = _adapter(reach).send(
+            prepared, stream=True, timeout=(limits.connect_seconds, limits.silence_seconds), verify=verify
         )
         with response:
-            content, is_whole = _read(response, limits.most_bytes, origin, cut=cut)
-    except (OSError, urllib3.exceptions.HTTPError, UnicodeError) as error:
-        raise _named(error, origin, limits) from error
+            content, is_whole = _read(response, limits.most_bytes, url, cut=cut)
+    except _BROKEN as error:
+        raise _named(error, origin(url), limits) from None
     return Answer(response.status_code, content, response.headers, url, is_whole)
 
 
-def _read(response: requests.Response, most: int, origin: str, *, cut: bool) -> tuple[bytes, bool]:
+def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
+    """The request as it is sent; AddressInvalid, and nobody is called, when it cannot be."""
+    try:
+        for value in headers.values():
+            value.encode("latin-1")
+        return requests.Request(method, url, headers=dict(headers), data=body).prepare()
+    except (UnicodeEncodeError, requests.exceptions.InvalidHeader):
+        raise AddressInvalid("a header holds characters that headers cannot have") from None
+    except (requests.RequestException, ValueError):
+        raise AddressInvalid from None
+
+
+def _read(response: requests.Response, most: int, url: str, *, cut: bool) -> tuple[bytes, bool]:
     """The body, and whether it is all of it."""
     content = bytearray()
-    while chunk := response.raw.read(min(_CHUNK, most + 1 - len(content)), decode_content=False):
-        content += chunk
-        if len(content) > most:
-            if cut:
-                return bytes(content[:most]), False
-            raise TooLarge(f"{origin} answers with more than {most} bytes")
+    if cut:
+        _now.ends = min(_now.ends, time.monotonic() + _CUT_SECONDS)
+    try:
+        while chunk := response.raw.read(min(_CHUNK, most + 1 - len(content)), decode_content=False):
+            content += chunk
+            if len(content) > most:
+                raise TooLarge(f"{origin(url)} answers with more than {most} bytes")
+    except (TooLarge, *_BROKEN):
+        if not cut:
+            raise
+        return bytes(content[:most]), False
     return bytes(content), True
 
 
@@ -228,22 +266,23 @@ def _redirect(method: str, answer: Answer) -> str:
     """Where the same request is to be made again; empty for an answer."""
     follows = (301, 302, 303, 307, 308) if method in _SAFE else (307, 308)
     location = answer.headers.get("Location", "")
-    return urljoin(answer.url, location) if answer.status in follows and location else ""
+    if answer.status not in follows or not location:
+        return ""
+    try:
+        return parsed(urljoin(answer.url, location)).geturl()
+    except (AddressInvalid, ValueError):
+        raise AddressInvalid(f"{origin(answer.url)} sends the request on to what is no address") from None
 
 
 def _is_same_origin(one: SplitResult, other: SplitResult) -> bool:
     return (one.scheme, one.hostname, _port(one)) == (other.scheme, other.hostname, _port(other))
 
 
-def _origin(parts: SplitResult) -> str:
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 def _port(parts: SplitResult) -> int:
     return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
-def _named(error: BaseException, origin: str, limits: Limits) -> Failure:
+def _named(error: BaseException, server: str, limits: Limits) -> Failure:
     """The error in our words. requests and urllib3 wrap the one that happened several times."""
     causes = _causes(error)
     for cause in causes:
@@ -251,17 +290,15 @@ def _named(error: BaseException, origin: str, limits: Limits) -> Failure:
             return cause
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateInvalid(f"the certificate of {origin} is not trusted: {cause.verify_message}")
+            return CertificateInvalid(f"the certificate of {server} is not trusted: {cause.verify_message}")
         if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-            return TimedOut(f"{origin} did not answer in time (at most {limits.total_seconds:g} s in all)")
+            return TimedOut(f"{server} did not answer in time (at most {limits.total_seconds:g} s in all)")
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
-            return Unreachable(f"{origin} does not speak TLS as we do: {cause.reason or 'the handshake failed'}")
+            return Unreachable(f"{server} does not speak TLS as we do: {cause.reason or 'the handshake failed'}")
         if isinstance(cause, ConnectionRefusedError):
-            return Unreachable(f"nobody listens at {origin}")
-        if isinstance(cause, requests.exceptions.InvalidHeader):
-            return AddressInvalid("a header holds characters that headers cannot have")
-    return Unreachable(f"{origin} broke off, or does not speak HTTP")
+            return Unreachable(f"nobody listens at {server}")
+    return Unreachable(f"{server} broke off, or does not speak HTTP")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -283,6 +320,12 @@ class _Now(threading.local):
     ends = 0.0
     silence = 10.0
     connect = 5.0
+    room = 0
+
+    def begin(self, limits: Limits, ends: float) -> None:
+        self.ends, self.silence, self.connect = ends, limits.silence_seconds, limits.connect_seconds
+        # Twice the body: sent in many small chunks it takes more than its size.
+        self.room = 2 * limits.most_bytes + _AROUND
 
     def left(self, most: float) -> float:
         """So many seconds, or what is left of the whole; TimeoutError when nothing is."""
@@ -291,39 +334,60 @@ class _Now(threading.local):
             raise TimeoutError("the whole took too long")
         return seconds
 
+    def received(self, count: int) -> int:
+        """As many bytes as were received; TooLarge when that is too much in all."""
+        self.room -= count
+        if self.room < 0:
+            raise TooLarge("the answer is too large, with all that surrounds its body")
+        return count
+
 
 _now = _Now()
 
 
 class _Socket(socket.socket):
-    """Waits for bytes no longer than the whole request may take: one a second must not keep us for ever."""
+    """Waits no longer than the whole request may take, and takes no more than an answer may hold.
+
+    One byte a second must not keep us for ever, and a chunk that calls its size -1 is read to its end by http.client.
+    """
 
     def recv_into(self, *args: Any, **more: Any) -> int:
         self.settimeout(_now.left(_now.silence))
-        return super().recv_into(*args, **more)
+        return _now.received(super().recv_into(*args, **more))
 
 
 class _TlsSocket(ssl.SSLSocket):
     def recv_into(self, *args: Any, **more: Any) -> int:
         self.settimeout(_now.left(_now.silence))
-        return super().recv_into(*args, **more)
+        return _now.received(super().recv_into(*args, **more))
 
 
 def _connect(host: str, port: int, reach: Reach, options: Any) -> socket.socket:
     """A connection to an allowed address of this host."""
-    failed: OSError | None = None
-    for family, address in _allowed(host, port, reach, _now.left(_now.connect)):
-        made = _Socket(family, socket.SOCK_STREAM)
+    found = _allowed(host, port, reach, _now.left(_now.connect))
+    return _first(_Socket, found, lambda: _now.left(_now.connect), options or ())
+
+
+def _first(
+    kind: type[socket.socket],
+    found: list[tuple[socket.AddressFamily, Any]],
+    seconds: Callable[[], float],
+    options: Iterable[Any] = (),
+) -> socket.socket:
+    """A connection to the first of these addresses where somebody listens."""
+    failed = OSError("no address")
+    for family, address in found:
+        made = kind(family, socket.SOCK_STREAM)
         try:
-            for option in options or ():
+            for option in options:
                 made.setsockopt(*option)
-            made.settimeout(_now.left(_now.connect))
+            made.settimeout(seconds())
             made.connect(address)
             return made
         except OSError as error:
             made.close()
             failed = error
-    raise failed or Unreachable(f"nobody knows the host {host}")
+    raise failed
 
 
 def _allowed(host: str, port: int, reach: Reach, seconds: float) -> list[tuple[socket.AddressFamily, Any]]:
@@ -343,12 +407,12 @@ def _allowed(host: str, port: int, reach: Reach, seconds: float) -> list[tuple[s
 
 
 def _own_service(address: str, port: int, seconds: float) -> str:
-    """The objection to one of our own services' addresses."""
+    """The objection to one of our own services' addresses. TimedOut when we cannot know: then nobody is called."""
     for host, own in settings.OWN_SERVICES:
         if own == port:
             try:
                 known = {_plain(str(row[4][0])) for row in _resolve(host, own, seconds)}
-            except Failure:
+            except Unreachable:
                 continue
             if _plain(address) in known:
                 return "one of the platform's own services"
@@ -359,24 +423,34 @@ def _plain(address: str) -> addresses.Address:
     return addresses.plain(addresses.parsed(address))
 
 
+# Names that nobody answers for take half a minute each: whoever sets endpoints could fill a process with threads.
+MOST_LOOK_UPS = 50
+_look_ups = threading.Semaphore(MOST_LOOK_UPS)
+
+
 def _resolve(host: str, port: int, seconds: float) -> list[Any]:
     """What a name means now. Looking up has no time limit of its own, so it is done by a thread that we do not await.
 
     Raises Unreachable and TimedOut.
     """
     answers: queue.Queue[Any] = queue.Queue()
+    too_late = TimedOut(f"the name {host} could not be looked up in time")
 
     def look_up() -> None:
         try:
             answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=sockets.allowed_gai_family()))
         except (OSError, UnicodeError) as error:
             answers.put(error)
+        finally:
+            _look_ups.release()
 
+    if not _look_ups.acquire(timeout=seconds):
+        raise too_late
     threading.Thread(target=look_up, name="look up a name", daemon=True).start()
     try:
         answer = answers.get(timeout=seconds)
-    except queue.Empty as error:
-        raise TimedOut(f"the name {host} could not be looked up in time") from error
+    except queue.Empty:
+        raise too_late from None
     if isinstance(answer, Exception):
         raise Unreachable(f"nobody knows the host {host}") from answer
     return list(answer)
@@ -441,15 +515,11 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 _kept = threading.local()
 
 
-def _session(reach: Reach) -> requests.Session:
+def _adapter(reach: Reach) -> HTTPAdapter:
     """This thread's, with its open connections: those of another kind of endpoint, or of a parent process, are not
     for us."""
     key = (os.getpid(), reach)
-    sessions: dict[Any, requests.Session] = _kept.__dict__.setdefault("sessions", {})
-    if key not in sessions:
-        sessions[key] = made = requests.Session()
-        made.trust_env = False
-        made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        made.mount("http://", _Adapter(reach))
-        made.mount("https://", _Adapter(reach))
-    return sessions[key]
+    adapters: dict[Any, HTTPAdapter] = _kept.__dict__.setdefault("adapters", {})
+    if key not in adapters:
+        adapters[key] = _Adapter(reach)
+    return adapters[key]

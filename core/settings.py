@@ -6,6 +6,7 @@ What an operator may change while the platform runs is configuration in the data
 
 from __future__ import annotations
 
+import ssl
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
@@ -211,8 +212,13 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MANIFEST_MAX_BYTES + 1024
 # --- whom we call (core/http.py) ------------------------------------------------------------------
 # Authorities that are trusted besides the system's: a PEM file.
 CA_BUNDLE = env("WHARF_CA_BUNDLE", default="")
-if CA_BUNDLE and not Path(CA_BUNDLE).is_file():
-    raise ImproperlyConfigured(f"WHARF_CA_BUNDLE is {CA_BUNDLE!r}; there is no such file")
+if CA_BUNDLE:
+    try:
+        ssl.create_default_context(cafile=CA_BUNDLE)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"WHARF_CA_BUNDLE is {CA_BUNDLE!r}, which is no file of certificates in PEM that we can read"
+        ) from error
 # Private networks that project admins' webhooks may call, and no others.
 try:
     WEBHOOK_ALLOWED_NETWORKS = tuple(
@@ -343,6 +349,8 @@ LOGGING = {
         # A line for every request would cost more than the request; nginx keeps the access log.
         "django_structlog": {"level": "ERROR"},
         "django.request": {"level": "CRITICAL"},
+        # It names addresses with all that belongs to them; webhooks' hold secrets.
+        "urllib3": {"level": "ERROR"},
     },
 }
 structlog.configure(

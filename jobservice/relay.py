@@ -79,7 +79,12 @@ def _relay_batch(retry_failed: bool) -> int:
         rows = list(waiting.order_by("id")[:BATCH])
         # Together, and one by one only when somebody is deaf: a savepoint for each costs as much as the telling.
         heard = rows if _are_heard(rows, listeners) else [row for row in rows if _is_heard(row, listeners)]
-        Outbox.objects.filter(pk__in=[row.pk for row in heard]).delete()
+        gone, _ = Outbox.objects.filter(pk__in=[row.pk for row in heard]).delete()
+        if gone < len(heard):
+            # Our lock went with its connection, and another relay was quicker: of two only one's telling counts.
+            log.warning("events_were_relayed_by_another", number=len(heard) - gone)
+            transaction.set_rollback(True)
+            return 0
     return len(heard)
 
 

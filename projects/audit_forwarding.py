@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from core import http
 from core.configuration import host_and_port
 
 log = structlog.get_logger(__name__)
@@ -72,7 +73,7 @@ class Sender:
         endpoint = self._endpoint
         try:
             self._connected(endpoint).sendall(line)
-        except OSError as error:
+        except (OSError, http.Failure) as error:
             log.warning("audit_forwarding_failed", endpoint=endpoint, error=str(error), dropped=self._dropped)
             self._close()
             return False
@@ -82,7 +83,8 @@ class Sender:
         if self._connection and (self._connection[0] != endpoint or _has_ended(self._connection[1])):
             self._close()
         if not self._connection:
-            made = socket.create_connection(host_and_port(endpoint), timeout=CONNECT_SECONDS)
+            host, port = host_and_port(endpoint)
+            made = http.connection(host, port, reach=http.OF_SYSTEM, seconds=CONNECT_SECONDS)
             self._connection = (endpoint, made)
         return self._connection[1]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 from core.events import Event
 
@@ -162,6 +163,10 @@ class NewsOfRepository(RepositoryEvent):
         """What else there is to say: Harbor's `custom_attributes`."""
         return {}
 
+    def parts(self, most: int) -> Sequence[NewsOfRepository]:
+        """The same told in parts of so many resources."""
+        return [self]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactPushed(ArtifactEvent, NewsOfRepository):
@@ -174,37 +179,46 @@ class ArtifactPushed(ArtifactEvent, NewsOfRepository):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactDeleted(ArtifactEvent, NewsOfRepository):
-    topic = "DELETE_ARTIFACT"
-    operation = "delete"
+class NewsOfTags(ArtifactEvent, NewsOfRepository):
+    """News of an artifact by several of its tags, or, without any, of itself."""
 
     tags: tuple[str, ...] = ()
-    """Those that it had."""
 
     @property
     def resources(self) -> list[Resource]:
         return [Resource(self.digest, tag) for tag in self.tags or ("",)]
 
+    def parts(self, most: int) -> Sequence[Self]:
+        starts = range(0, max(1, len(self.tags)), most)
+        return [replace(self, tags=tuple(self.tags[start : start + most])) for start in starts]
+
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactPulled(ArtifactEvent, NewsOfRepository):
+class ArtifactDeleted(NewsOfTags):
+    """An artifact is gone, with all the tags that it had."""
+
+    topic = "DELETE_ARTIFACT"
+    operation = "delete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactPulled(NewsOfTags):
     """Somebody pulled an artifact, some times since pulls were last counted. Nobody knows who (invariant I4)."""
 
     topic = "PULL_ARTIFACT"
     operation = "pull"
     is_audited = False
 
-    tags: tuple[str, ...] = ()
-    """By which of its tags, if any."""
     pulls: int
-
-    @property
-    def resources(self) -> list[Resource]:
-        return [Resource(self.digest, tag) for tag in self.tags or ("",)]
 
     @property
     def attributes(self) -> dict[str, str]:
         return {"pull_count": str(self.pulls)}
+
+    def parts(self, most: int) -> Sequence[Self]:
+        """The first says how often: who adds up what he hears counts no pull twice."""
+        first, *others = super().parts(most)
+        return [first, *(replace(other, pulls=0) for other in others)]
 
 
 @dataclass(frozen=True, kw_only=True)

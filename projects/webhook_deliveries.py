@@ -12,7 +12,7 @@ import hmac
 import json
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,6 +42,12 @@ REFUSALS = 3
 """So often a message is sent to an endpoint that answers, and does not want it."""
 PATIENCE = timedelta(hours=24)
 """So long everything may fail before an endpoint is switched off."""
+BREAK = timedelta(hours=1)
+"""When nothing was tried for so long, what failed before is another story; tries are ten minutes apart at most."""
+MOST_RESOURCES = 100
+"""Of one message, which receivers read whole, and we keep and list: who has more to say says it in several."""
+CHARACTERS_AT_ONCE = 1_000_000
+"""Of bodies, so many are written in one statement."""
 # Answers that say: not now.
 _LATER = (408, 425, 429)
 
@@ -58,8 +64,32 @@ def announce(happened: Sequence[tuple[NewsOfRepository, datetime]]) -> None:
     targets = (
         _listening({event.project_id for event, _ in happened}) if configuration.get("notification_enable") else {}
     )
-    wanted = [each for each in happened if each[0].project_id in targets]
-    orders = []
+    wanted = [
+        (part, occurred)
+        for event, occurred in happened
+        if event.project_id in targets
+        for part in event.parts(MOST_RESOURCES)
+    ]
+    _submit(_orders(wanted, targets))
+
+
+def _submit(orders: Iterable[Order]) -> None:
+    """Have them done, some at a time: many events for many endpoints need not be in memory together."""
+    some, size = [], 0
+    for order in orders:
+        some.append(order)
+        size += len(order.extra_attrs["payload"])
+        if size > CHARACTERS_AT_ONCE:
+            service.submit_all(some)
+            some, size = [], 0
+    if some:
+        service.submit_all(some)
+
+
+def _orders(
+    wanted: Sequence[tuple[NewsOfRepository, datetime]], targets: dict[int | None, list[WebhookTarget]]
+) -> Iterator[Order]:
+    """What is to be sent: each event to all who want to hear of it, in the order of events."""
     for (event, occurred), data in zip(wanted, events_data([event for event, _ in wanted]), strict=True):
         id = str(uuid.uuid4())
         for target in targets[event.project_id]:
@@ -74,25 +104,25 @@ def announce(happened: Sequence[tuple[NewsOfRepository, datetime]]) -> None:
                     policy_id=target.policy_id,
                     data=data,
                 )
-                orders.append(_order(target, message))
-    service.submit_all(orders)
+                yield _order(target, message)
 
 
-def events_data(events: Sequence[NewsOfRepository]) -> list[dict[str, Any]]:
+def events_data(events: Sequence[NewsOfRepository]) -> Iterator[dict[str, Any]]:
     """Harbor's `event_data` of each; what is empty is left out, as there."""
-    repositories = {
-        name: (created, is_public)
-        for name, created, is_public in Repository.objects.filter(
-            name__in={event.repository for event in events}
-        ).values_list("name", "created", "project__public")
+    # By project as well: a deleted one may have had the same name.
+    projects = {event.project_id for event in events if event.project_id is not None}
+    found = Repository.objects.filter(project__in=projects, name__in={event.repository for event in events})
+    repositories: dict[tuple[int | None, str], tuple[datetime | None, bool]] = {
+        (project_id, name): (created, is_public)
+        for project_id, name, created, is_public in found.values_list(
+            "project_id", "name", "created", "project__public"
+        )
     }
-    missing = {event.project for event in events if event.repository not in repositories}
-    public = (
-        set(Project.objects.filter(name__in=missing, public=True).values_list("name", flat=True)) if missing else ()
-    )
-    return [
-        _event_data(event, *repositories.get(event.repository, (None, event.project in public))) for event in events
-    ]
+    missing = {event.project_id or 0 for event in events if (event.project_id, event.repository) not in repositories}
+    public = set(Project.objects.filter(pk__in=missing, public=True).values_list("pk", flat=True)) if missing else ()
+    for event in events:
+        unknown = (None, event.project_id in public)
+        yield _event_data(event, *repositories.get((event.project_id, event.repository), unknown))
 
 
 def _event_data(event: NewsOfRepository, created: datetime | None, is_public: bool) -> dict[str, Any]:
@@ -126,7 +156,9 @@ def _listening(projects: Collection[int | None]) -> dict[int | None, list[Webhoo
         disabled=None, policy__enabled=True, policy__project__in=projects, policy__project__deleted__isnull=True
     )
     targets: dict[int | None, list[WebhookTarget]] = {}
-    for target in found.select_related("policy").order_by("policy", "position"):
+    # No more than orders are made of: descriptions may be long, and secrets need not be known here.
+    columns = ("position", "type", "payload_format", "policy__project", "policy__event_types")
+    for target in found.select_related("policy").only(*columns).order_by("policy", "position"):
         targets.setdefault(target.policy.project_id, []).append(target)
     return targets
 
@@ -208,11 +240,11 @@ def deliver(ctx: Context, *, target_id: int, message_id: str, content_type: str,
         status = _post(ctx, target, headers, body)
     except http.Failure as error:
         ctx.log.warning("%s, after %d ms", error.message, _milliseconds(began))
-        raise _failure(target, error.message, is_refused=error.permanent, attempt=ctx.attempt) from error
+        raise _failure(ctx, target, error.message, is_refused=error.permanent) from error
     ctx.tell(response_status=status, duration_ms=_milliseconds(began))
     if not 200 <= status < 300:
         is_refused = status < 500 and status not in _LATER
-        raise _failure(target, f"the endpoint answered {status}", is_refused=is_refused, attempt=ctx.attempt)
+        raise _failure(ctx, target, f"the endpoint answered {status}", is_refused=is_refused)
     if target.failing_since:
         WebhookTarget.objects.filter(pk=target.pk).update(failing_since=None)
 
@@ -224,9 +256,14 @@ def signature(*, secret: str, message_id: str, timestamp: int, body: str) -> str
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def is_last_try(*, is_refused: bool, attempt: int, failing: timedelta) -> bool:
+def is_last_try(*, refusals: int, failing: timedelta) -> bool:
     """Whether a message that did not arrive is given up: refused for the third time, or after a day of failures."""
-    return (is_refused and attempt >= REFUSALS) or failing >= PATIENCE
+    return refusals >= REFUSALS or failing >= PATIENCE
+
+
+def failing_since(*, since: datetime | None, last: datetime | None, now: datetime) -> datetime:
+    """Since when an endpoint that fails now has failed again and again, given its first and its last failure so far."""
+    return now if since is None or (last is not None and now - last > BREAK) else since
 
 
 def _target(number: int) -> WebhookTarget | None:
@@ -282,17 +319,22 @@ def _post(ctx: Context, target: WebhookTarget, headers: dict[str, str], body: st
     return answer.status
 
 
-def _failure(target: WebhookTarget, reason: str, *, is_refused: bool, attempt: int) -> NotDelivered:
+def _failure(ctx: Context, target: WebhookTarget, reason: str, *, is_refused: bool) -> NotDelivered:
     """Remember that it failed, switch the endpoint off if that is so for too long, and say whether to try again."""
-    since = target.failing_since
-    if since is None:
-        since = clock.now()
-        WebhookTarget.objects.filter(pk=target.pk, failing_since=None).update(failing_since=since)
-    failing = clock.now() - since
+    now = clock.now()
+    since = failing_since(since=target.failing_since, last=target.last_failed, now=now)
+    same = WebhookTarget.objects.filter(pk=target.pk, failing_since=target.failing_since)
+    if not same.update(failing_since=since, last_failed=now):
+        # Somebody saved it meanwhile, or another message arrived.
+        since = now
+    # Attempts are no refusals: a receiver may have been away before, and workers die.
+    refusals = ctx.state.get("refusals", 0) + is_refused
     failed = NotDelivered(reason)
-    failed.permanent = is_last_try(is_refused=is_refused, attempt=attempt, failing=failing)
-    if failing >= PATIENCE:
+    failed.permanent = is_last_try(refusals=refusals, failing=now - since)
+    if now - since >= PATIENCE:
         webhook_policies.disable_endpoint(target_id=target.pk, since=since)
+    if is_refused and not failed.permanent:
+        ctx.checkpoint({"refusals": refusals})
     return failed
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from django.db.models import F
 
 from core import clock, errors, http
 from core.constraints import refuse_duplicates
@@ -39,10 +42,15 @@ EVENT_TYPES = (
     "REPLICATION",
     "TAG_RETENTION",
 )
-# Each event reads all of its project's.
+# Each event reads all of its project's, and may be a message to each of its endpoints: who has more of them has more of
+# the workers' time, which everybody's messages share.
 MOST_POLICIES = 50
 MOST_TARGETS = 10
+MOST_ENDPOINTS = 50
 HEADER_MOST = 4096
+DESCRIPTION_MOST = 4096
+LOOK_UP_SECONDS = 2.0
+"""For the names of all endpoints of a policy: who saves one waits for it, and so does a thread of ours."""
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks writes what follows it
 
 
@@ -67,6 +75,8 @@ def checked(
     """
     if not 0 < len(name) <= 255:
         raise errors.BadRequest("a webhook policy's name has 1 to 255 characters")
+    if len(description) > DESCRIPTION_MOST:
+        raise errors.BadRequest(f"a webhook policy's description has at most {DESCRIPTION_MOST} characters")
     if not event_types:
         raise errors.BadRequest(f"event_types names at least one of {', '.join(EVENT_TYPES)}")
     for event_type in event_types:
@@ -76,7 +86,8 @@ def checked(
             )
     if not 0 < len(targets) <= MOST_TARGETS:
         raise errors.BadRequest(f"targets has 1 to {MOST_TARGETS} endpoints, not {len(targets)}")
-    rows = [_checked_target(target) for target in targets]
+    ends = time.monotonic() + LOOK_UP_SECONDS
+    rows = [_checked_target(target, ends) for target in targets]
     if any(row in rows[:index] for index, row in enumerate(rows)):
         raise errors.BadRequest("targets names an endpoint twice; it would be told everything twice")
     return Terms(name, description, [each for each in EVENT_TYPES if each in event_types], rows, enabled)
@@ -88,17 +99,19 @@ def create(*, project: Project, terms: Terms, actor: Actor) -> WebhookPolicy:
     with projects.held(project):
         if WebhookPolicy.objects.filter(project=project).count() >= MOST_POLICIES:
             raise errors.Precondition(f"project {project.name} has {MOST_POLICIES} webhook policies, and no more fit")
+        _check_room(policy, terms)
         _save(policy, terms)
         emit(_event(WebhookPolicyCreated, policy, actor.name))
     return policy
 
 
 def update(*, project: Project, policy_id: int, terms: Terms, actor: Actor) -> None:
-    """Change a policy. What waits for an endpoint goes to the one that is in its place now.
+    """Change a policy. What waits for an endpoint goes to the one that replaces it, if it is not named any more.
 
-    Saved, an endpoint that was switched off for its failures is on again. NotFound, Conflict.
+    Saved, an endpoint that was switched off for its failures is on again. NotFound, Conflict, Precondition.
     """
     with _changing(project, policy_id) as policy:
+        _check_room(policy, terms)
         _save(policy, terms)
         emit(_event(WebhookPolicyUpdated, policy, actor.name))
 
@@ -134,7 +147,7 @@ def disable_endpoint(*, target_id: int, since: datetime) -> None:
             policy.save(update_fields=["enabled", "updated"])
         emit(
             WebhookEndpointDisabled(
-                **_facts(policy, SYSTEM), address=http.without_query(target.address), since=since.isoformat()
+                **_facts(policy, SYSTEM), address=http.origin(target.address), since=since.isoformat()
             )
         )
 
@@ -148,7 +161,7 @@ def _new_secret() -> str:
     return _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _checked_target(target: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_target(target: Mapping[str, Any], ends: float) -> dict[str, Any]:
     kind = KINDS.get(target["type"])
     if kind is None:
         raise errors.BadRequest(f"unsupported target type {target['type'][:40]!r}: it is {' or '.join(KINDS)}")
@@ -164,8 +177,18 @@ def _checked_target(target: Mapping[str, Any]) -> dict[str, Any]:
         raise errors.BadRequest(
             f"auth_header is one line of up to {HEADER_MOST} ASCII characters, no blanks at its ends"
         )
-    http.check(target["address"], reach=http.OF_PROJECTS)
+    # A moment each has in any case: an address in numbers is judged at once.
+    http.check(target["address"], reach=http.OF_PROJECTS, seconds=max(0.1, ends - time.monotonic()))
     return {**target, "payload_format": payload_format}
+
+
+def _check_room(policy: WebhookPolicy, terms: Terms) -> None:
+    others = WebhookTarget.objects.filter(policy__project=policy.project).exclude(policy=policy.pk).count()
+    if others + len(terms.targets) > MOST_ENDPOINTS:
+        raise errors.Precondition(
+            f"project {policy.project.name} has {others} endpoints in other webhook policies, and room for "
+            f"{MOST_ENDPOINTS} in all"
+        )
 
 
 def _save(policy: WebhookPolicy, terms: Terms) -> None:
@@ -173,11 +196,30 @@ def _save(policy: WebhookPolicy, terms: Terms) -> None:
     policy.event_types, policy.enabled = terms.event_types, terms.enabled
     with _named_once(terms.name):
         policy.save()
-    WebhookTarget.objects.filter(policy=policy, position__gte=len(terms.targets)).delete()
-    for position, columns in enumerate(terms.targets):
-        WebhookTarget.objects.update_or_create(
-            policy=policy, position=position, defaults={**columns, "failing_since": None, "disabled": None}
-        )
+    _save_targets(policy, terms.targets)
+
+
+def _save_targets(policy: WebhookPolicy, targets: Sequence[Mapping[str, Any]]) -> None:
+    """Endpoints stay the rows that they were, with what waits for them; new ones take those of whom they replace."""
+    left = list(policy.targets.order_by("position"))
+    same = [_take(left, type=columns["type"], address=columns["address"]) for columns in targets]
+    rows = [row or _take(left) or WebhookTarget(policy=policy) for row in same]
+    WebhookTarget.objects.filter(pk__in=[row.pk for row in left]).delete()
+    # Each place is there once, so all leave theirs first.
+    policy.targets.update(position=-1 - F("position"))
+    for position, (row, columns) in enumerate(zip(rows, targets, strict=True)):
+        for name, value in {**columns, "position": position, "failing_since": None, "disabled": None}.items():
+            setattr(row, name, value)
+        row.save()
+
+
+def _take(rows: list[WebhookTarget], **facts: str) -> WebhookTarget | None:
+    """The first of these of which that is true, taken out of them."""
+    for row in rows:
+        if all(getattr(row, name) == value for name, value in facts.items()):
+            rows.remove(row)
+            return row
+    return None
 
 
 def _named_once(name: str) -> AbstractContextManager[None]:

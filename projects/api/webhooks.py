@@ -78,7 +78,11 @@ class WebhookPolicies(InProject):
     def retrieve(self, request: Request, policy_id: int, **_: Any) -> Response:
         return Response(self._as_json(webhook_policies.find(self.get_project(), policy_id)))
 
-    @operation("Change a webhook policy; what waits goes to its new endpoints", body=PolicyForm, refuses=(409,))
+    @operation(
+        "Change a webhook policy; what waits stays with its endpoint, or goes to its successor",
+        body=PolicyForm,
+        refuses=(409, 412),
+    )
     def update(self, request: Request, policy_id: int, **_: Any) -> Response:
         project = self.get_project()
         # Before its endpoints' names are looked up.

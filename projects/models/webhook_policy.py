@@ -60,7 +60,9 @@ class WebhookTarget(models.Model):
     payload_format = models.CharField(max_length=16, blank=True)
     """Empty for a type that has only one."""
     failing_since = models.DateTimeField(null=True)
-    """When the first delivery failed since the last one that did not."""
+    """When the first delivery failed since the last one that did not, or since nothing had been tried for long."""
+    last_failed = models.DateTimeField(null=True)
+    """When one failed last."""
     disabled = models.DateTimeField(null=True)
     """When it had failed for so long that nothing is sent to it any more, until somebody saves the policy."""
 

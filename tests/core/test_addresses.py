@@ -36,6 +36,9 @@ LISTED = Reach(allowed=[ip_network("10.1.0.0/16"), ip_network("fd12::/48"), ip_n
         ("2001:0:4136:e378:8000:63bf:80ff:fffe", "", "loopback", "loopback"),
         ("64:ff9b::a00:1", "", "in a private network", "in a private network"),
         ("64:ff9b::808:808", "", "", ""),
+        # A translator of one's own: 127.0.0.1 in the middle, as for a prefix of 48 bits, and 8.8.8.8 at the end.
+        ("64:ff9b:1:7f00:0:100:808:808", "", "in a private network", "in a private network"),
+        ("64:ff9b:1::a01:203", "", "in a private network", ""),
         # Never, whatever is allowed.
         ("169.254.169.254", "a cloud's metadata service", "a cloud's metadata service", "a cloud's metadata service"),
         ("169.254.1.1", "link-local", "link-local", "link-local"),
@@ -43,7 +46,16 @@ LISTED = Reach(allowed=[ip_network("10.1.0.0/16"), ip_network("fd12::/48"), ip_n
         ("fe80::1%eth0", "link-local", "link-local", "link-local"),
         *[
             (address, *["a cloud's metadata service"] * 3)
-            for address in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+            for address in (
+                "100.100.100.200",
+                "168.63.129.16",
+                "192.0.0.192",
+                "fd00:ec2::254",
+                "fd00:ec2::23",
+                "fd20:ce::254",
+                "fd00:c1::a9fe:a9fe",
+                "fd00:42::42",
+            )
         ],
         ("64:ff9b::a9fe:a9fe", *["a cloud's metadata service"] * 3),
         ("224.0.0.1", "multicast", "multicast", "multicast"),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import logging
 import socket
+import ssl
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -154,6 +160,22 @@ def test_our_own_services_are_for_nobody(server: Receiver, settings: Any) -> Non
     assert http.request("GET", server.url, reach=INTRANET).status == 200
 
 
+def test_nobody_is_called_while_we_cannot_tell_our_own_services(
+    server: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OWN_SERVICES = [("redis.example", server.port)]
+    real, go_on = socket.getaddrinfo, threading.Event()
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *a, **more: go_on.wait(30) if "redis" in host else real(host, *a, **more)
+    )
+    try:
+        with pytest.raises(http.TimedOut, match=r"redis\.example could not be looked up"):
+            http.request("GET", server.url, reach=INTRANET, limits=SHORT)
+        assert server.connections == 0
+    finally:
+        go_on.set()
+
+
 def test_a_refusal_does_not_tell_what_a_name_means_in_our_network(names: Names) -> None:
     names.meanings["db.corp.example"] = [["10.20.30.40"]]
     with pytest.raises(http.ForbiddenAddress) as raised:
@@ -233,6 +255,71 @@ def test_what_is_packed_stays_packed(server: Receiver) -> None:
     assert http.request("GET", server.url, reach=INTRANET).content == b"\x1f\x8b bomb"
 
 
+def test_the_body_of_a_redirect_is_not_unpacked_and_not_read_any_further(server: Receiver) -> None:
+    # Followed or not: a library that is asked to follow none reads it all the same.
+    bomb = gzip.compress(b"\0" * 10_000_000)
+    for method, redirects in (("POST", 5), ("GET", 0)):
+        server.answer = lambda handler, _: reply(handler, 302, bomb, Location="/x", Content_Encoding="gzip")
+        answer = http.request(method, server.url, reach=INTRANET, limits=SHORT, redirects=redirects, cut=True)
+        assert (answer.status, answer.content, answer.is_whole) == (302, bomb[:1000], False)
+
+
+def send(handler: Any, raw: bytes) -> None:
+    """These bytes as an answer, and the end."""
+    handler.close_connection = True
+    handler.wfile.write(raw)
+    handler.connection.shutdown(socket.SHUT_WR)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        # A size below zero means to http.client: up to the end.
+        CHUNKED + b"-1\r\n",
+        CHUNKED + b"0\r\n" + b"Trailer: x\r\n" * 1_000_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000_000,
+    ],
+)
+def test_what_is_no_body_is_counted_too(server: Receiver, beginning: bytes) -> None:
+    server.answer = lambda handler, _: send(handler, beginning + b"x" * 10_000_000)
+    with pytest.raises(http.TooLarge):
+        http.request("GET", server.url, reach=INTRANET, limits=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "pause"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx", 0),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx", 5),
+        (CHUNKED + b"zz\r\n", 0),
+        (CHUNKED + b"-1\r\n" + b"x" * 1_000_000, 0),
+    ],
+)
+def test_a_status_counts_whatever_comes_of_its_body(server: Receiver, answer: bytes, pause: float) -> None:
+    """Else who has taken a message, and says nothing more, would be sent it again for a day."""
+
+    def say(handler: Any, _: Any) -> None:
+        handler.wfile.write(answer)
+        handler.wfile.flush()
+        time.sleep(pause)
+        send(handler, b"")
+
+    server.answer = say
+    patient = Limits(silence_seconds=3, total_seconds=3, most_bytes=1000)
+    found = http.request("POST", server.url, reach=INTRANET, body=b"x", limits=patient, cut=True)
+    assert (found.status, found.is_whole) == (200, False)
+    with pytest.raises(http.Failure):
+        http.request("POST", server.url, reach=INTRANET, body=b"x", limits=SHORT)
+
+
+def test_a_body_of_small_chunks_is_no_larger_than_it_is(server: Receiver) -> None:
+    server.answer = lambda handler, _: send(handler, CHUNKED + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n")
+    assert http.request("GET", server.url, reach=INTRANET, limits=SHORT).content == b"x" * 1000
+
+
 @pytest.mark.parametrize("headers_end", [True, False])
 def test_a_server_that_answers_a_byte_at_a_time_does_not_keep_us(server: Receiver, headers_end: bool) -> None:
     server.answer = lambda handler, _: drip(handler, 0.05, headers_end=headers_end)
@@ -248,6 +335,22 @@ def test_the_same_over_tls(tls: tuple[Path, Path]) -> None:
             http.request("GET", f"https://127.0.0.1:{server.port}", reach=INTRANET, limits=SHORT, verify=False)
 
 
+def test_a_server_that_takes_little_at_a_time_does_not_keep_us(tls: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*tls)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def sip() -> None:
+            with suppress(OSError), context.wrap_socket(listening.accept()[0], server_side=True) as connection:
+                while connection.recv(16 * 1024):
+                    time.sleep(0.05)
+
+        threading.Thread(target=sip, daemon=True).start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(http.TimedOut):
+            http.request("POST", url, reach=INTRANET, body=b"x" * 50_000_000, limits=SHORT, verify=False)
+
+
 def test_a_server_that_says_nothing_does_not_keep_us() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(http.TimedOut):
         http.request("GET", f"http://127.0.0.1:{silent.getsockname()[1]}", reach=INTRANET, limits=SHORT)
@@ -260,6 +363,24 @@ def test_a_look_up_that_hangs_does_not_keep_us(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(http.TimedOut, match="could not be looked up"):
             http.request("GET", "http://slow.example/", reach=INTRANET, limits=SHORT)
         http.check("http://slow.example/", reach=PUBLIC, seconds=0.1)
+    finally:
+        go_on.set()
+
+
+def test_look_ups_that_hang_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, hanging = threading.Event(), set()
+
+    def hang(host: str, *_: Any, **__: Any) -> list[Any]:
+        hanging.add(host)
+        go_on.wait(30)
+        return []
+
+    monkeypatch.setattr(http, "_look_ups", threading.Semaphore(3))
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        for number in range(6):
+            http.check(f"http://slow{number}.example/", reach=PUBLIC, seconds=0.05)
+        assert len(hanging) == 3
     finally:
         go_on.set()
 
@@ -291,6 +412,59 @@ def test_one_that_speaks_something_else(server: Receiver) -> None:
         http.request("GET", server.url, reach=INTRANET)
     with pytest.raises(http.Unreachable, match="does not speak TLS"):
         http.request("GET", server.url.replace("http:", "https:"), reach=INTRANET, limits=SHORT)
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://[::1", "//[x", "http://a:b:c/", "http://example.com:99999/"])
+def test_one_that_sends_the_request_on_to_nowhere(server: Receiver, location: str) -> None:
+    server.answer = lambda handler, _: reply(handler, 307, Location=location)
+    with pytest.raises(http.AddressInvalid, match="sends the request on to what is no address"):
+        http.request("POST", server.url, reach=INTRANET, body=b"x")
+    assert http.request("POST", server.url, reach=INTRANET, body=b"x", redirects=0).status == 307
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\0\xff" * 100,
+        b"HTTP/1.1 abc what\r\n\r\n",
+        b"HTTP/1.1 99 what\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx",
+        CHUNKED + b"zz\r\n",
+        CHUNKED + b"f" * 40 + b"\r\nx",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+    ],
+)
+def test_whatever_is_no_answer_is_a_failure_with_a_name(server: Receiver, answer: bytes) -> None:
+    server.answer = lambda handler, _: send(handler, answer)
+    with pytest.raises(http.Unreachable, match="broke off, or does not speak HTTP") as raised:
+        http.request("POST", server.url, reach=INTRANET, body=b"x", limits=SHORT)
+    assert not raised.value.permanent
+
+
+@pytest.mark.parametrize("value", ["a\r\nHost: b", "a\nb", " a", "\u20ac", "\ud800"])
+def test_a_header_is_one_line(server: Receiver, value: str) -> None:
+    with pytest.raises(http.AddressInvalid, match="a header holds characters") as raised:
+        http.request("POST", server.url, reach=INTRANET, headers={"Authorization": value})
+    assert raised.value.permanent
+    assert server.connections == 0
+
+
+def test_a_secret_of_an_address_is_in_no_log(server: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """Not in what a library says, and not in the errors that are logged with all that they wrap."""
+    url = f"{server.url}/hook?key=Sesame-1"
+    headers = {"Authorization": "Bearer Sesame-2"}
+    with caplog.at_level(logging.DEBUG):
+        server.answer = lambda handler, _: send(handler, b"HTTP/1.1 200 OK\r\n: no name\r\n no\r\n\r\n")
+        assert http.request("GET", url, reach=INTRANET, headers=headers).status == 200
+        server.close()
+        with pytest.raises(http.Unreachable) as raised:
+            http.request("GET", url, reach=INTRANET, headers=headers)
+    said = "".join(traceback.format_exception(raised.value)) + caplog.text
+    assert "nobody listens" in said
+    assert "Sesame" not in said
 
 
 AUTHORITY = Authority()

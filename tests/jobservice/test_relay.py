@@ -120,6 +120,25 @@ def test_one_relay_at_a_time(listener: Listener) -> None:
     assert relay.run() == 1
 
 
+def test_of_two_relays_only_one_s_telling_counts(listener: Listener) -> None:
+    """Its lock ends with a connection, and the other one may go on with its own."""
+    is_first = True
+
+    def be_overtaken(happened: Sequence[tuple[JobStarted, datetime]]) -> None:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            Outbox.objects.all().delete()
+
+    events.afterwards(JobStarted)(be_overtaken)
+    happen(1, 2)
+    # What the first one wrote is taken back, and here with it that another one was quicker.
+    assert relay._relay_batch(retry_failed=False) == 0
+    assert written() == []
+    assert relay.run() == 2
+    assert written() == [1, 2]
+
+
 def test_bells_are_rung_only_for_what_somebody_hears_and_not_for_each(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

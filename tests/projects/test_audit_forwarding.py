@@ -134,6 +134,20 @@ def test_a_wrong_address_that_is_mended_loses_nothing(syslog: Syslog) -> None:
     assert [record["resource_type"] for record in seen] == ["configuration", "tag", "configuration"]
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+def test_our_own_services_are_no_syslog_servers(syslog: Syslog, address: str, settings: Any) -> None:
+    redis = Syslog()
+    settings.OWN_SERVICES = (("127.0.0.1", redis.port),)
+    change(audit_log_forward_endpoint=f"{address}:{redis.port}")
+    delete_tag("v1")
+    with pytest.raises(Empty):
+        redis.lines.get(timeout=1)
+    change(audit_log_forward_endpoint=f"127.0.0.1:{syslog.port}")
+    seen = [syslog.record() for _ in range(3)]
+    assert [record["resource_type"] for record in seen] == ["configuration", "tag", "configuration"]
+    redis.stop()
+
+
 def test_nobody_waits_for_a_server_and_what_is_too_much_is_dropped(
     syslog: Syslog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

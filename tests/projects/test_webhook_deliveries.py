@@ -14,17 +14,20 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from core import addresses, clock, errors, http
+from core.events import emit
 from jobservice import relay
 from jobservice.models import Execution, Task, TaskLog
 from projects import webhook_deliveries, webhook_policies
+from projects.events import ArtifactDeleted
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
 from projects.webhook_deliveries import is_last_try
 from rbac.access import Actor
-from tests.projects.webhooks import happen, make_policy, tags_told, work
+from tests.projects.webhooks import DIGEST, TARGET, happen, make_policy, tags_told, work
 from tests.receiver import Receiver, receiving, reply
 from tests.rows import Story
 
@@ -146,7 +149,7 @@ def test_what_is_refused_three_times_is_given_up_and_the_next_one_goes(
 
 
 def test_after_a_day_of_failures_an_endpoint_is_switched_off(receiver: Receiver, story: Story, alice: Actor) -> None:
-    policy = make_policy(story.team, alice, f"{receiver.url}/hook?key=hidden")
+    policy = make_policy(story.team, alice, f"{receiver.url}/hook/hidden?key=hidden")
     answers(receiver, 500)
     fail_since(policy, timedelta(hours=25))
     happen(story.team, "v1", "v2")
@@ -157,6 +160,7 @@ def test_after_a_day_of_failures_an_endpoint_is_switched_off(receiver: Receiver,
     assert statuses() == ["Error", "Stopped"]
     row = AuditLog.objects.get(operation="disable", resource_type="notification-policy")
     assert (row.username, row.resource) == ("system", "team/ci")
+    assert f"nothing has arrived at {receiver.url} since" in row.description
     assert "hidden" not in row.description
     # Nothing waits for it from now on.
     happen(story.team, "v3")
@@ -177,11 +181,84 @@ def test_an_hour_of_failures_switches_nothing_off(receiver: Receiver, story: Sto
 
 
 @pytest.mark.parametrize(
-    ("refused", "attempt", "hours", "last"),
-    [(True, 2, 1, False), (True, 3, 0, True), (False, 99, 23, False), (False, 1, 24, True)],
+    ("refusals", "hours", "last"),
+    [(2, 1, False), (3, 0, True), (0, 23, False), (0, 24, True)],
 )
-def test_when_a_message_is_given_up(refused: bool, attempt: int, hours: int, last: bool) -> None:
-    assert is_last_try(is_refused=refused, attempt=attempt, failing=timedelta(hours=hours)) is last
+def test_when_a_message_is_given_up(refusals: int, hours: int, last: bool) -> None:
+    assert is_last_try(refusals=refusals, failing=timedelta(hours=hours)) is last
+
+
+@pytest.mark.parametrize(
+    ("since", "last", "hours"),
+    [
+        (None, None, 0),
+        (30, 1, 30),
+        # Nothing was to be sent for two days, or we were away ourselves.
+        (50, 48, 0),
+        # Written by a version that knew no last failure.
+        (30, None, 30),
+        # The clock was set back.
+        (-1, -1, -1),
+    ],
+)
+def test_since_when_an_endpoint_fails(since: int | None, last: int | None, hours: int) -> None:
+    now = clock.now()
+    ago = [None if each is None else now - timedelta(hours=each) for each in (since, last)]
+    found = webhook_deliveries.failing_since(since=ago[0], last=ago[1], now=now)
+    assert found == now - timedelta(hours=hours)
+
+
+def test_who_was_away_and_refuses_when_he_is_back_has_refused_once(
+    receiver: Receiver, story: Story, alice: Actor
+) -> None:
+    """What stands before a receiver that starts again says 404 for a while."""
+    make_policy(story.team, alice, receiver.url)
+    answers(receiver, 503, 503, 503, 404, 404)
+    happen(story.team, "v1")
+    work()
+    for _ in range(5):
+        work(as_if_later=True)
+    assert len(receiver.received) == 6
+    assert statuses() == ["Success"]
+
+
+def test_one_failure_after_days_of_silence_switches_nothing_off(receiver: Receiver, story: Story, alice: Actor) -> None:
+    """What was refused on Monday is no reason to give up on Wednesday."""
+    policy = make_policy(story.team, alice, receiver.url)
+    answers(receiver, 400, 400, 400, 503)
+    happen(story.team, "v1")
+    work()
+    work(as_if_later=True)
+    work(as_if_later=True)
+    assert statuses() == ["Error"]
+    two_days = timedelta(days=2)
+    WebhookTarget.objects.update(failing_since=F("failing_since") - two_days, last_failed=F("last_failed") - two_days)
+    happen(story.team, "v2")
+    work()
+    work(as_if_later=True)
+    assert statuses() == ["Error", "Success"]
+    policy.refresh_from_db()
+    assert policy.enabled
+
+
+def test_an_endpoint_that_was_saved_while_it_failed_stays_on(
+    story: Story, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = make_policy(story.team, alice)
+    fail_since(policy, timedelta(hours=25))
+    terms = webhook_policies.checked(
+        name="ci", description="", event_types=["PUSH_ARTIFACT"], targets=[TARGET], enabled=True
+    )
+
+    def be_saved(*_: Any, **__: Any) -> http.Answer:
+        webhook_policies.update(project=story.team, policy_id=policy.pk, terms=terms, actor=alice)
+        return http.Answer(500, b"")
+
+    monkeypatch.setattr(http, "request", be_saved)
+    happen(story.team, "v1")
+    work()
+    assert statuses() == ["Pending"]
+    assert target_of(policy).disabled is None
 
 
 # --- secrets and signatures -----------------------------------------------------------------------------------
@@ -353,6 +430,66 @@ def test_what_waits_for_a_deleted_policy_is_not_sent(receiver: Receiver, story: 
     work(as_if_later=True)
     assert len(receiver.received) == 1
     assert statuses() == ["Stopped"]
+
+
+def test_what_waits_stays_with_its_endpoint_when_a_policy_is_saved(
+    receiver: Receiver, story: Story, alice: Actor
+) -> None:
+    policy = make_policy(story.team, alice, f"{receiver.url}/away", f"{receiver.url}/gone", f"{receiver.url}/here")
+    receiver.answer = lambda handler, request: reply(handler, 200 if request.path == "/here" else 503)
+    happen(story.team, "v1")
+    work()
+    receiver.received.clear()
+    receiver.answer = lambda handler, _: reply(handler, 200)
+    terms = webhook_policies.checked(
+        name="ci",
+        description="",
+        event_types=["PUSH_ARTIFACT"],
+        targets=[{**TARGET, "address": f"{receiver.url}/{name}"} for name in ("here", "away")],
+        enabled=True,
+    )
+    webhook_policies.update(project=story.team, policy_id=policy.pk, terms=terms, actor=alice)
+    work(as_if_later=True)
+    assert [each.path for each in receiver.received] == ["/away"]
+
+
+def test_much_for_many_is_told_and_written_in_parts(story: Story, alice: Actor) -> None:
+    """Else whoever deletes something with many tags fills the memory of who relays, and later of who lists what was
+    sent."""
+    make_policy(
+        story.team, alice, *(f"https://example.com/{number}" for number in range(10)), event_types=["DELETE_ARTIFACT"]
+    )
+    tags = tuple(f"v{number}" for number in range(3000))
+    with transaction.atomic():
+        emit(
+            ArtifactDeleted(
+                actor="bob",
+                project_id=story.team.pk,
+                project="team",
+                repository="team/app",
+                digest=DIGEST,
+                tags=tags,
+            )
+        )
+    with CaptureQueriesContext(connection) as asked:
+        relay.run()
+    assert max(len(query["sql"]) for query in asked) < 3_000_000
+    for target in WebhookTarget.objects.all():
+        params = list(Task.objects.filter(series=target.series).order_by("id").values_list("params", flat=True))
+        documents = [json.loads(each["body"]) for each in params]
+        assert len({each["message"] for each in params}) == 30
+        assert max(len(each["event_data"]["resources"]) for each in documents) == 100
+        assert tuple(each["tag"] for one in documents for each in one["event_data"]["resources"]) == tags
+
+
+def test_the_relay_reads_no_secrets_and_nothing_that_may_be_long(story: Story, alice: Actor) -> None:
+    make_policy(story.team, alice)
+    happen(story.team, "v1")
+    with CaptureQueriesContext(connection) as asked:
+        relay.run()
+    (read,) = [query["sql"] for query in asked if 'FROM "projects_webhooktarget"' in query["sql"]]
+    assert not [name for name in ("auth_header", "secret", "description", "address") if f'"{name}"' in read]
+    assert Task.objects.exists()
 
 
 def test_to_relay_fifty_events_costs_no_more_questions_than_one(story: Story, alice: Actor) -> None:

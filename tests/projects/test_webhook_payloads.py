@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.conf import settings
 
-from projects.events import ArtifactDeleted, ArtifactPulled, ArtifactPushed, QuotaExceeded
+from core import clock
+from projects.events import ArtifactDeleted, ArtifactPulled, ArtifactPushed, NewsOfRepository, QuotaExceeded
 from projects.webhook_deliveries import events_data
 from projects.webhooks import KINDS
 from projects.webhooks.base import Message
 from tests.projects.webhooks import DIGEST
-from tests.rows import Story, make_repository
+from tests.rows import Story, make_project, make_repository
 
 DATA = {"repository": {"name": "app", "namespace": "team", "repo_full_name": "team/app", "repo_type": "private"}}
 MESSAGE = Message(
@@ -105,6 +107,11 @@ REPOSITORY = {
 FACTS = {"actor": "bob", "project": "team", "repository": "team/some/app"}
 
 
+def data_of(event: NewsOfRepository) -> dict[str, Any]:
+    (found,) = events_data([event])
+    return found
+
+
 @pytest.fixture
 def project_id(story: Story) -> int:
     repository = make_repository(story.team, "some/app")
@@ -114,7 +121,7 @@ def project_id(story: Story) -> int:
 
 def test_a_push_of_a_tag(project_id: int) -> None:
     event = ArtifactPushed(**FACTS, project_id=project_id, digest=DIGEST, tag="v1")
-    assert events_data([event])[0] == {
+    assert data_of(event) == {
         "resources": [
             {"digest": DIGEST, "tag": "v1", "resource_url": f"{settings.EXTERNAL_HOST}/team/some/app:v1"},
         ],
@@ -124,26 +131,56 @@ def test_a_push_of_a_tag(project_id: int) -> None:
 
 def test_a_push_by_digest(project_id: int) -> None:
     event = ArtifactPushed(**FACTS, project_id=project_id, digest=DIGEST)
-    assert events_data([event])[0]["resources"] == [
+    assert data_of(event)["resources"] == [
         {"digest": DIGEST, "tag": DIGEST, "resource_url": f"{settings.EXTERNAL_HOST}/team/some/app@{DIGEST}"},
     ]
 
 
 def test_a_deleted_artifact_is_told_with_each_of_its_tags(project_id: int) -> None:
     event = ArtifactDeleted(**FACTS, project_id=project_id, digest=DIGEST, tags=("v1", "v2"))
-    assert [each["tag"] for each in events_data([event])[0]["resources"]] == ["v1", "v2"]
+    assert [each["tag"] for each in data_of(event)["resources"]] == ["v1", "v2"]
 
 
 def test_pulls_are_counted(project_id: int) -> None:
     event = ArtifactPulled(**FACTS, project_id=project_id, digest=DIGEST, tags=("v1",), pulls=12)
-    data = events_data([event])[0]
+    data = data_of(event)
     assert (data["resources"][0]["tag"], data["custom_attributes"]) == ("v1", {"pull_count": "12"})
+
+
+def test_pulls_by_many_tags_are_counted_once(project_id: int) -> None:
+    event = ArtifactPulled(**FACTS, project_id=project_id, digest=DIGEST, tags=("v1", "v2", "v3"), pulls=12)
+    told = [data_of(part) for part in event.parts(2)]
+    assert [[each["tag"] for each in data["resources"]] for data in told] == [["v1", "v2"], ["v3"]]
+    assert [data["custom_attributes"]["pull_count"] for data in told] == ["12", "0"]
+
+
+@pytest.mark.parametrize("tags", [(), ("v1",), ("v1", "v2")])
+def test_what_fits_is_told_in_one_part(project_id: int, tags: tuple[str, ...]) -> None:
+    event = ArtifactDeleted(**FACTS, project_id=project_id, digest=DIGEST, tags=tags)
+    assert event.parts(2) == [event]
 
 
 def test_a_limit_is_told_in_words_and_a_public_project_is_called_so(project_id: int, story: Story) -> None:
     type(story.team).objects.filter(pk=project_id).update(public=True)
     event = QuotaExceeded(**FACTS, project_id=project_id, message="it is full")
-    assert events_data([event])[0] == {
+    assert data_of(event) == {
         "repository": {**REPOSITORY, "repo_type": "public"},
         "custom_attributes": {"Details": "it is full"},
+    }
+
+
+def test_a_deleted_project_of_the_same_name_is_another_one(project_id: int, story: Story) -> None:
+    for name in ("some/app", "other"):
+        old = make_project("old", story.alice, public=True)
+        repository = make_repository(old, name)
+        type(repository).objects.filter(pk=repository.pk).update(name=f"team/{name}", deleted=clock.now())
+        type(old).objects.filter(pk=old.pk).update(name="team", deleted=clock.now())
+    event = ArtifactPushed(**FACTS, project_id=project_id, digest=DIGEST, tag="v1")
+    assert data_of(event)["repository"] == REPOSITORY
+    unknown = ArtifactPushed(**{**FACTS, "repository": "team/other"}, project_id=project_id, digest=DIGEST, tag="v1")
+    assert data_of(unknown)["repository"] == {
+        "name": "other",
+        "namespace": "team",
+        "repo_full_name": "team/other",
+        "repo_type": "private",
     }

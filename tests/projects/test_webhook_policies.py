@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def target(**facts: Any) -> dict[str, Any]:
     [
         ({"name": ""}, "1 to 255 characters"),
         ({"name": "x" * 256}, "1 to 255 characters"),
+        ({"description": "x" * 4097}, "at most 4096 characters"),
         ({"event_types": []}, "at least one of PUSH_ARTIFACT"),
         ({"event_types": ["PUSH_CHART"]}, "unsupported event type 'PUSH_CHART'"),
         ({"targets": []}, "1 to 10 endpoints"),
@@ -49,6 +51,20 @@ def test_what_a_policy_may_not_say(facts: dict[str, Any], reason: str) -> None:
 def test_an_address_is_one_that_we_talk_to(address: str) -> None:
     with pytest.raises(http.AddressInvalid):
         terms(targets=[target(address=address)])
+
+
+def test_names_that_nobody_answers_for_keep_a_thread_for_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may make a policy could else stop all of core with a name server that says nothing."""
+    now = 1000.0
+
+    def hang(url: str, *, seconds: float, **_: Any) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(http, "check", hang)
+    monkeypatch.setattr(webhook_policies, "time", SimpleNamespace(monotonic=lambda: now))
+    terms(targets=[target(address=f"https://slow{number}.example/") for number in range(10)])
+    assert now <= 1003
 
 
 @pytest.mark.django_db
@@ -78,6 +94,28 @@ def test_a_project_has_no_more_policies_than_each_event_can_read(story: Story, m
 
 
 @pytest.mark.django_db
+def test_a_project_has_no_more_endpoints_than_each_event_can_be_told_to(story: Story) -> None:
+    def save(policy: WebhookPolicy, count: int) -> None:
+        many = [target(address=f"https://8.8.8.8/{number}") for number in range(count)]
+        said = terms(name=policy.name, targets=many)
+        webhook_policies.update(project=story.team, policy_id=policy.pk, terms=said, actor=story.alice)
+
+    made = [make_policy(story.team, story.alice, name=str(number)) for number in range(5)]
+    for policy in made[:4]:
+        save(policy, 10)
+    save(made[4], 9)
+    last = make_policy(story.team, story.alice, name="last")
+    with pytest.raises(errors.Precondition, match="has 49 endpoints in other webhook policies, and room for 50 in all"):
+        save(last, 2)
+    with pytest.raises(errors.Precondition, match="has 50 endpoints"):
+        make_policy(story.team, story.alice, name="another")
+    save(made[0], 9)
+    save(last, 2)
+    # Of its own project only.
+    make_policy(make_project("other", story.alice), story.alice)
+
+
+@pytest.mark.django_db
 def test_saved_an_endpoint_is_on_again_and_those_not_named_are_gone(story: Story) -> None:
     policy = make_policy(story.team, story.alice, "https://8.8.8.8/a", "https://8.8.8.8/b")
     WebhookTarget.objects.update(disabled=policy.created, failing_since=policy.created)
@@ -90,6 +128,25 @@ def test_saved_an_endpoint_is_on_again_and_those_not_named_are_gone(story: Story
         None,
         None,
     )
+
+
+@pytest.mark.django_db
+def test_endpoints_stay_who_they_are_in_whatever_order_they_are_said(story: Story) -> None:
+    a, b, c, d = (f"https://8.8.8.8/{name}" for name in "abcd")
+
+    def rows(*addresses: str) -> list[tuple[int, str]]:
+        said = terms(targets=[target(address=address) for address in addresses])
+        webhook_policies.update(project=story.team, policy_id=policy.pk, terms=said, actor=story.alice)
+        return list(policy.targets.order_by("position").values_list("pk", "address"))
+
+    policy = make_policy(story.team, story.alice, a, b)
+    first, second = policy.targets.order_by("position").values_list("pk", flat=True)
+    assert rows(b, a) == [(second, b), (first, a)]
+    # One is replaced, and one is new.
+    replaced = rows(c, b, d)
+    assert replaced[:2] == [(first, c), (second, b)]
+    assert replaced[2][0] not in (first, second)
+    assert rows(b) == [(second, b)]
 
 
 @pytest.mark.django_db

@@ -161,3 +161,42 @@ def test_one_name_is_one_policy_and_there_is_an_end_to_them(story: Story, monkey
     assert Api(story.alice).post(POLICIES, body).status_code == 409
     monkeypatch.setattr(webhook_policies, "MOST_POLICIES", 1)
     assert Api(story.alice).post(POLICIES, {**body, "name": "other"}).status_code == 412
+
+
+def test_what_belongs_to_another_parent_does_not_exist(story: Story) -> None:
+    """Mallory owns a project as well, and Alice has two policies: a number is good under its own parent alone."""
+    mallory = rows.make_user("mallory2")
+    own = rows.make_project("own", mallory)
+    mine, sent, tried = rows.make_webhook(own)
+    theirs, their_sent, their_tried = rows.make_webhook(story.team)
+    other, other_sent, other_tried = rows.make_webhook(own)
+    again, _ = rows.make_delivery(mine)
+    policies = "/projects/own/webhook/policies"
+    body = {"name": "x", "event_types": ["PUSH_ARTIFACT"], "targets": [TARGET]}
+    wrong = [
+        ("get", f"{policies}/{theirs.pk}"),
+        ("put", f"{policies}/{theirs.pk}"),
+        ("delete", f"{policies}/{theirs.pk}"),
+        ("post", f"{policies}/{theirs.pk}/secret"),
+        ("get", f"{policies}/{theirs.pk}/executions"),
+        ("get", f"/projects/own/webhook/jobs?policy_id={theirs.pk}"),
+        *[
+            (method, f"{policies}/{policy.pk}/executions/{execution.id}/{rest}")
+            for policy, execution, task in (
+                (theirs, their_sent, their_tried),
+                (mine, their_sent, their_tried),
+                (mine, other_sent, other_tried),
+                (other, sent, tried),
+            )
+            for method, rest in (("get", "tasks"), ("get", f"tasks/{task.id}/log"), ("post", "redeliver"))
+        ],
+        ("get", f"{policies}/{mine.pk}/executions/{sent.id}/tasks/{their_tried.id}/log"),
+        ("get", f"{policies}/{mine.pk}/executions/{again.id}/tasks/{tried.id}/log"),
+    ]
+    api = Api(mallory)
+    for method, path in wrong:
+        answer = getattr(api, method)(path, body if method in ("put", "post") else None)
+        assert answer.status_code == 404, (method, path, answer.content)
+    assert api.get(f"{policies}/{mine.pk}/executions/{sent.id}/tasks/{tried.id}/log").status_code == 200
+    assert WebhookPolicy.objects.count() == 3
+    assert Task.objects.count() == 4
