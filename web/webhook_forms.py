@@ -28,7 +28,9 @@ class AboutForm(forms.Form):
     """What a policy is called, and what it tells of."""
 
     name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput({"autocomplete": "off"}))
-    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea({"rows": 2}))
+    description = forms.CharField(
+        label=_("Description"), required=False, strip=False, widget=forms.Textarea({"rows": 2})
+    )
     event_types = forms.MultipleChoiceField(
         label=_("Tells of"),
         widget=forms.CheckboxSelectMultiple,
@@ -40,6 +42,10 @@ class AboutForm(forms.Form):
         super().__init__(*args, **more)
         field = cast(forms.MultipleChoiceField, self.fields["event_types"])
         field.choices = [(each, EVENTS[each]) for each in _offered(policy)]
+
+    def clean_description(self) -> str:
+        """With plain newlines; browsers send CRLF."""
+        return str(self.cleaned_data["description"]).replace("\r\n", "\n")
 
 
 class EndpointForm(forms.Form):

@@ -21,7 +21,7 @@ EVENTS: dict[str, Words] = {
     "TAG_RETENTION": _("Tag retention ended"),
 }
 TYPES: dict[str, Words] = {"http": "HTTP", "slack": _("Slack, or what reads its messages")}
-FORMATS: dict[str, Words] = {DEFAULT: _("Harbor's own"), CLOUD_EVENTS: "CloudEvents 1.0"}
+FORMATS: dict[str, Words] = {DEFAULT: _("Harbor's own format"), CLOUD_EVENTS: "CloudEvents 1.0"}
 SILENCES: dict[Silence, Words] = {
     Silence.GONE: _("The endpoint it went to is no longer part of this webhook."),
     Silence.PLATFORM: _("Webhooks are switched off for the whole platform: nothing is sent."),

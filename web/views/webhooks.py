@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -50,6 +50,8 @@ class Delivery:
 
     execution: Execution
     task: Task
+    target: WebhookTarget | None
+    """The endpoint; None when it is gone."""
     silence: Silence | None
     """Why it cannot be sent again."""
 
@@ -290,9 +292,10 @@ def _delivery(
 def _deliveries(executions: Sequence[Execution], targets: Sequence[WebhookTarget]) -> list[Delivery]:
     """These executions, each with its one task and with what keeps it from being sent again."""
     tasks = {task.execution_id: task for task in Task.objects.filter(execution_id__in=[each.id for each in executions])}
-    silences = {target.pk: webhook_deliveries.silence_of(target) for target in targets}
-    return [
-        Delivery(each, tasks[each.id], silences.get(tasks[each.id].params["target"], Silence.GONE))
-        for each in executions
-        if each.id in tasks
-    ]
+    known = {target.pk: target for target in targets}
+    return [_sent(each, tasks[each.id], known) for each in executions if each.id in tasks]
+
+
+def _sent(execution: Execution, task: Task, known: Mapping[int, WebhookTarget]) -> Delivery:
+    target = known.get(task.params["target"])
+    return Delivery(execution, task, target, webhook_deliveries.silence_of(target) if target else Silence.GONE)
