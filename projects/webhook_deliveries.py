@@ -19,7 +19,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Greatest
 
 from core import clock, configuration, errors, http
@@ -47,7 +47,7 @@ PATIENCE = timedelta(hours=24)
 """So long everything may fail before an endpoint is switched off."""
 # Answers that say: not now.
 _LATER = (408, 425, 429)
-# Among so many deliveries of a policy the last failure of one of its endpoints is looked for.
+# Among so many failures of a policy the last one of one of its endpoints is looked for.
 _RECENT = 20
 
 
@@ -179,7 +179,7 @@ def redeliver(*, project: Project, policy_id: int, execution_id: int, actor: Act
     """
     execution = find_execution(webhook_policies.find(project, policy_id), execution_id)
     params = Task.objects.filter(execution_id=execution.id).values_list("params", flat=True).get()
-    target = _target(params["target"])
+    target = _open_target(params["target"])
     with transaction.atomic():
         made = service.submit(
             JOBS[execution.vendor_type],
@@ -202,17 +202,6 @@ def redeliver(*, project: Project, policy_id: int, execution_id: int, actor: Act
     return made
 
 
-def silence_of(target: WebhookTarget) -> Silence | None:
-    """Why nothing is sent to an endpoint; None when all is well."""
-    if not configuration.get("notification_enable"):
-        return Silence.PLATFORM
-    if target.policy.project.deleted:
-        return Silence.PROJECT
-    if target.disabled:
-        return Silence.ENDPOINT
-    return None if target.policy.enabled else Silence.POLICY
-
-
 def executions_of(policy: WebhookPolicy) -> Any:
     """What was sent for a policy."""
     return Execution.objects.filter(vendor_type__in=VENDOR_TYPES.values(), vendor_id=policy.pk)
@@ -226,9 +215,20 @@ def find_execution(policy: WebhookPolicy, number: int) -> Execution:
     return execution
 
 
+def latest_ids(policy: WebhookPolicy, most: int) -> QuerySet[Any, int]:
+    """The numbers of so many executions of a policy, the last one first."""
+    first, *others = [
+        # By the index, whose end is read; both vendor types at once would be sorted, however much was ever sent.
+        Execution.objects.filter(vendor_type=name, vendor_id=policy.pk)
+        .order_by("-id")
+        .values_list("id", flat=True)[:most]
+        for name in VENDOR_TYPES.values()
+    ]
+    return first.union(*others, all=True).order_by("-id")[:most]
+
+
 def latest_of(policies: Collection[WebhookPolicy]) -> dict[int, Execution]:
     """What was sent last for each policy, by the policy's id."""
-    # One look at the index for each vendor type; with both at once all that was ever sent would be sorted.
     newest = [
         Subquery(Execution.objects.filter(vendor_type=name, vendor_id=OuterRef("pk")).order_by("-id").values("id")[:1])
         for name in VENDOR_TYPES.values()
@@ -242,16 +242,18 @@ def trouble_at(target: WebhookTarget) -> str:
     waiting = Task.objects.first_of(target.series).first()
     if waiting and waiting.status_message:
         return waiting.status_message
-    failed = executions_of(target.policy).filter(status=Status.ERROR).order_by("-id").values("id")[:_RECENT]
-    task = Task.objects.filter(execution_id__in=failed, series=target.series).order_by("-id").first()
-    return task.status_message if task else ""
+    kind = VENDOR_TYPES[WebhookTarget.Type(target.type)]
+    sent = Execution.objects.filter(vendor_type=kind, vendor_id=target.policy_id, status=Status.ERROR)
+    tasks = Task.objects.filter(execution_id__in=sent.order_by("-id").values("id")[:_RECENT], series=target.series)
+    failed = tasks.order_by("-id").first()
+    return failed.status_message if failed else ""
 
 
 # --- one message to one endpoint ----------------------------------------------------------------------------------
 def deliver(ctx: Context, *, target_id: int, message_id: str, content_type: str, body: str) -> None:
     """Send a message. Stopped when nothing is to be sent there; NotDelivered when it did not arrive."""
     try:
-        target = _target(target_id)
+        target = _open_target(target_id)
     except NotSent as refusal:
         ctx.log.info("It is not sent: %s", refusal.why)
         raise Stopped from refusal
@@ -283,9 +285,24 @@ def is_last_try(*, is_refused: bool, attempt: int, failing: timedelta) -> bool:
     return (is_refused and attempt >= REFUSALS) or failing >= PATIENCE
 
 
-def _target(number: int) -> WebhookTarget:
-    """An endpoint that something may be sent to now; else NotSent."""
-    target = WebhookTarget.objects.select_related("policy__project").filter(pk=number).first()
+def _target(number: int) -> WebhookTarget | None:
+    return WebhookTarget.objects.select_related("policy__project").filter(pk=number).first()
+
+
+def silence_of(target: WebhookTarget) -> Silence | None:
+    """Why nothing is sent to an endpoint; None when all is well."""
+    if not configuration.get("notification_enable"):
+        return Silence.PLATFORM
+    if target.policy.project.deleted:
+        return Silence.PROJECT
+    if target.disabled:
+        return Silence.ENDPOINT
+    return None if target.policy.enabled else Silence.POLICY
+
+
+def _open_target(number: int) -> WebhookTarget:
+    """An endpoint that something is sent to at present; else NotSent."""
+    target = _target(number)
     if target is None:
         raise NotSent(Silence.GONE)
     if why := silence_of(target):

@@ -88,6 +88,10 @@ class EndpointForm(forms.Form):
         said = self.cleaned_data
         if "type" in said and not KINDS[said["type"]].formats:
             said["payload_format"] = ""
+        if said.get("auth_header") and said["without_header"]:
+            self.add_error(
+                "auth_header", _("A header is typed here, and below it says that none is sent. Which is meant?")
+            )
         if self.known and self.known.auth_header and not said.get("auth_header") and not said["without_header"]:
             if is_same_server(said.get("address", ""), self.known.address):
                 said["auth_header"] = self.known.auth_header
@@ -123,7 +127,9 @@ class PolicyForm:
         """Say what was refused, beside the field that it is about."""
         form: forms.Form = self.about
         self.status = refusal.status
-        field, text = _REFUSALS.get(type(refusal), (None, words.of(refusal)))
+        # What has no words here says what is wrong in those of the API.
+        is_plain = isinstance(refusal, errors.BadRequest)
+        field, text = _REFUSALS.get(type(refusal), (None, refusal.message if is_plain else words.of(refusal)))
         if isinstance(refusal.detail, dict) and "target" in refusal.detail:
             form = self.endpoints.forms[refusal.detail["target"]]
         form.add_error(field, str(text))
@@ -197,7 +203,10 @@ def is_same_server(one: str, other: str) -> bool:
 # The field that a refusal is about, and what is said there.
 _REFUSALS: dict[type[errors.Refusal], tuple[str | None, words.Words]] = {
     errors.Conflict: ("name", _("The project has a webhook of this name already. Choose another.")),
-    errors.Precondition: (None, _("The project has as many webhooks as fit. Delete one that is not needed.")),
+    errors.Precondition: (
+        None,
+        _("The project has as many webhooks and endpoints as fit. Remove one that is not needed."),
+    ),
     http.AddressInvalid: (
         "address",
         _("An address looks like https://host:port/path, without a user's name and without blanks."),

@@ -10,7 +10,9 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.forms.models import model_to_dict
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core import addresses, configuration, http
@@ -21,8 +23,10 @@ from projects.models import AuditLog, Project, WebhookPolicy, WebhookTarget
 from rbac.models import User
 from rbac.roles import Role
 from tests import rows
+from tests.plans import nodes, rows_of
 from tests.web.browser import browser, text
-from web.views.webhooks import readable, subject_of
+from web.delivery_lines import readable, subject_of
+from web.views.webhooks import SHOWN_DELIVERIES
 
 pytestmark = pytest.mark.django_db
 PAGE = "/projects/team/webhooks"
@@ -288,7 +292,7 @@ def test_there_is_an_end_to_the_webhooks_of_a_project(hook: WebhookPolicy, monke
     monkeypatch.setattr(webhook_policies, "MOST_POLICIES", 1)
     answer = browser("alice").post(f"{PAGE}/new", sent(name="one-more"))
     assert answer.status_code == 412
-    assert "as many webhooks as fit" in text(answer)
+    assert "as many webhooks and endpoints as fit" in text(answer)
     assert 'value="one-more"' in text(answer)
 
 
@@ -304,6 +308,9 @@ def test_the_stored_header_is_kept_and_never_shown(hook: WebhookPolicy) -> None:
     assert target_of(hook).auth_header == STORED
     assert client.post(path, changed(hook, endpoint_auth_header="Bearer another")).status_code == 302
     assert target_of(hook).auth_header == "Bearer another"
+    both = client.post(path, changed(hook, endpoint_without_header="on", endpoint_auth_header="Bearer third"))
+    assert both.status_code == 400
+    assert "Which is meant?" in text(both)
     assert client.post(path, changed(hook, endpoint_without_header="on")).status_code == 302
     assert target_of(hook).auth_header == ""
 
@@ -458,6 +465,33 @@ def test_the_log_of_deliveries_says_what_became_of_each(hook: WebhookPolicy) -> 
     assert "team/app:v1" in page
     assert '<td class="number" data-label="Tries">3</td>' in page
     assert '<span class="badge good">done</span>' in text(client.get(PAGE))
+
+
+def test_slacks_address_is_a_secret_and_shown_in_the_form_alone(hook: WebhookPolicy) -> None:
+    WebhookTarget.objects.update(type="slack", address="https://hooks.slack.com/services/T0/B0/sesame")
+    client = browser("alice")
+    for path in (PAGE, f"{PAGE}/{hook.pk}", delivery_of(hook)):
+        assert "https://hooks.slack.com/…" in text(client.get(path))
+        assert "sesame" not in text(client.get(path))
+    assert "sesame" in text(client.get(f"{PAGE}/{hook.pk}/change"))
+
+
+def test_what_months_have_left_behind_is_not_looked_at_again_and_again(hook: WebhookPolicy) -> None:
+    """A page that is open asks every two seconds."""
+    many = [Execution(vendor_type="WEBHOOK", vendor_id=hook.pk, trigger="EVENT") for _ in range(5000)]
+    other = [Execution(vendor_type="WEBHOOK", vendor_id=hook.pk + 1, trigger="EVENT") for _ in range(5000)]
+    Execution.objects.bulk_create([*many, *other])
+    rows.make_delivery(hook)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE job_execution")
+    client = browser("alice")
+    for path in (PAGE, f"{PAGE}/{hook.pk}"):
+        with CaptureQueriesContext(connection) as captured:
+            page = client.get(path, headers=LIVE).content.decode()
+        asked = [query["sql"] for query in captured if "job_execution" in query["sql"]]
+        assert asked
+        assert max(rows_of(node) for sql in asked for node in nodes(sql)) <= SHOWN_DELIVERIES
+    assert "Older ones than these 1000 are told by the API." in page
 
 
 def test_what_waits_for_its_next_try_says_when(hook: WebhookPolicy) -> None:

@@ -13,6 +13,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from core import clock, http
+from projects.models import WebhookTarget
 from web.webhook_words import EVENTS, FORMATS, TYPES
 from web.words import Words
 
@@ -30,9 +31,10 @@ def size(number: int | None) -> str:
 
 
 @register.filter
-def address(url: str) -> str:
-    """An address as it is shown: what follows `?` may be a secret."""
-    return http.without_query(url)
+def address(target: WebhookTarget) -> str:
+    """An endpoint's address as it is shown: what follows `?` may be a secret, and Slack's path is one."""
+    shown = http.without_query(target.address)
+    return f"{'/'.join(shown.split('/')[:3])}/…" if target.type == WebhookTarget.Type.SLACK else shown
 
 
 @register.filter

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from core import clock, errors
-from jobservice.models import Execution, Task
+from core import errors
+from jobservice.models import Execution
 from projects import webhook_deliveries, webhook_policies
 from projects.models import Project, WebhookPolicy, WebhookTarget
 from projects.webhook_deliveries import Silence
 from web import live, logs
+from web.delivery_lines import deliveries_of, readable
 from web.lists import page_of
 from web.visible import actor_of, may_change, project_or_404, refuse_in_read_only_mode, refuse_unless_allowed
 from web.webhook_forms import PolicyForm
@@ -25,6 +25,8 @@ from web.webhook_words import SILENCES
 from web.words import Words
 
 _RESOURCE = "notification-policy"
+# A page that asks every two seconds must not count what months have left behind.
+SHOWN_DELIVERIES = 1000
 
 
 @dataclass(frozen=True)
@@ -44,48 +46,13 @@ class Trouble:
     reason: str
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """One message to one endpoint."""
-
-    execution: Execution
-    task: Task
-    target: WebhookTarget | None
-    """The endpoint; None when it is gone."""
-    silence: Silence | None
-    """Why it cannot be sent again."""
-
-    @property
-    def number(self) -> str:
-        return str(self.execution.id)
-
-    @property
-    def event_type(self) -> str:
-        return str(self.execution.extra_attrs.get("event_type", ""))
-
-    @property
-    def payload(self) -> str:
-        return str(self.execution.extra_attrs.get("payload", ""))
-
-    @property
-    def subject(self) -> str:
-        return subject_of(self.payload)
-
-    @property
-    def may_go_again(self) -> bool:
-        return self.task.is_final and self.silence is None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether it failed and will be tried again."""
-        return self.task.failures > 0 and not self.task.is_final and self.task.due > clock.now()
-
-
 @require_safe
 def index(request: HttpRequest, project_name: str) -> HttpResponse:
     """The project's policies by name, and what was sent last for each."""
     project = project_or_404(request, project_name, _RESOURCE)
-    rows = WebhookPolicy.objects.filter(project=project).prefetch_related("targets").order_by("name")
+    # Secrets are not shown, and need not be decrypted.
+    targets = Prefetch("targets", WebhookTarget.objects.defer("auth_header"))
+    rows = WebhookPolicy.objects.filter(project=project).defer("secret").prefetch_related(targets).order_by("name")
     page = page_of(request, rows)
     latest = webhook_deliveries.latest_of(list(page))
     context = {
@@ -103,7 +70,8 @@ def one(request: HttpRequest, project_name: str, policy_id: int) -> HttpResponse
     project = project_or_404(request, project_name, _RESOURCE, "read")
     policy = webhook_policies.find(project, policy_id)
     targets = _in_order(policy)
-    page = page_of(request, webhook_deliveries.executions_of(policy).order_by("-id"))
+    page = page_of(request, webhook_deliveries.latest_ids(policy, SHOWN_DELIVERIES))
+    sent = Execution.objects.filter(id__in=list(page)).order_by("-id")
     context = {
         "project": project,
         "policy": policy,
@@ -111,7 +79,9 @@ def one(request: HttpRequest, project_name: str, policy_id: int) -> HttpResponse
         "platform_is_silent": any(webhook_deliveries.silence_of(target) == Silence.PLATFORM for target in targets),
         "troubles": [Trouble(each, webhook_deliveries.trouble_at(each)) for each in targets if each.failing_since],
         "page": page,
-        "deliveries": _deliveries(list(page), targets),
+        "deliveries": deliveries_of(list(sent), targets),
+        "is_whole": page.paginator.count < SHOWN_DELIVERIES,
+        "most": SHOWN_DELIVERIES,
         "may_change": may_change(request, project, _RESOURCE),
     }
     return live.render(request, "web/webhook.html", "web/_webhook.html", context)
@@ -185,29 +155,6 @@ def send_again(request: HttpRequest, project_name: str, policy_id: int, executio
     return HttpResponseRedirect(reverse("web:webhook-delivery", args=[project.name, policy_id, made.id]))
 
 
-def subject_of(payload: str) -> str:
-    """What a message is about, such as `team/app:v1`; empty for one that does not say it plainly."""
-    try:
-        document = json.loads(payload)
-        data = document.get("event_data") or document.get("data") or {}
-        repository = data["repository"]["repo_full_name"]
-        tags = [resource["tag"] for resource in data.get("resources", ())]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    if not tags:
-        return str(repository)
-    between = "@" if str(tags[0]).startswith("sha256:") else ":"
-    return f"{repository}{between}{tags[0]}{' …' if len(tags) > 1 else ''}"
-
-
-def readable(payload: str) -> str:
-    """JSON over several lines; other text as it is."""
-    try:
-        return json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
-    except ValueError:
-        return payload
-
-
 def _project_for(request: HttpRequest, name: str, action: str) -> Project:
     """The project, for who may do this with its policies."""
     project = project_or_404(request, name, _RESOURCE)
@@ -269,7 +216,7 @@ def _delivery(
     request: HttpRequest, policy: WebhookPolicy, number: int, *, refused: Words = "", status: int = 200
 ) -> HttpResponse:
     execution = webhook_deliveries.find_execution(policy, number)
-    sent = next(iter(_deliveries([execution], _in_order(policy))), None)
+    sent = next(iter(deliveries_of([execution], _in_order(policy))), None)
     if sent is None:
         raise Http404
     text, is_whole = logs.end_of([sent.task.id])
@@ -287,15 +234,3 @@ def _delivery(
         "may_change": may_change(request, policy.project, _RESOURCE),
     }
     return live.render(request, "web/delivery.html", "web/_delivery.html", context, is_final=is_final, status=status)
-
-
-def _deliveries(executions: Sequence[Execution], targets: Sequence[WebhookTarget]) -> list[Delivery]:
-    """These executions, each with its one task and with what keeps it from being sent again."""
-    tasks = {task.execution_id: task for task in Task.objects.filter(execution_id__in=[each.id for each in executions])}
-    known = {target.pk: target for target in targets}
-    return [_sent(each, tasks[each.id], known) for each in executions if each.id in tasks]
-
-
-def _sent(execution: Execution, task: Task, known: Mapping[int, WebhookTarget]) -> Delivery:
-    target = known.get(task.params["target"])
-    return Delivery(execution, task, target, webhook_deliveries.silence_of(target) if target else Silence.GONE)
