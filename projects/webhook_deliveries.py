@@ -14,10 +14,13 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Greatest
 
 from core import clock, configuration, errors, http
 from core.events import emit
@@ -26,7 +29,7 @@ from jobservice.context import Context, Stopped
 from jobservice.job import JOBS
 from jobservice.models import Execution, Task
 from jobservice.service import Order
-from jobservice.status import Trigger
+from jobservice.status import Status, Trigger
 from projects import webhook_policies
 from projects.events import NewsOfRepository, WebhookRedelivered
 from projects.models import Project, Repository, WebhookPolicy, WebhookTarget
@@ -50,6 +53,26 @@ CHARACTERS_AT_ONCE = 1_000_000
 """Of bodies, so many are written in one statement."""
 # Answers that say: not now.
 _LATER = (408, 425, 429)
+# Among so many failures of a policy the last one of one of its endpoints is looked for.
+_RECENT = 20
+
+
+class Silence(StrEnum):
+    """Why nothing is sent to an endpoint."""
+
+    GONE = "its endpoint is gone"
+    PLATFORM = "notifications are switched off for the platform (notification_enable)"
+    PROJECT = "its project is deleted"
+    ENDPOINT = "nothing had arrived for a day, so its endpoint was switched off"
+    POLICY = "its policy is switched off"
+
+
+class NotSent(errors.Precondition):
+    """Nothing is sent there at present."""
+
+    def __init__(self, why: Silence) -> None:
+        self.why = why
+        super().__init__(f"it cannot be sent: {why}")
 
 
 class NotDelivered(errors.Refusal):
@@ -184,13 +207,11 @@ def _order(target: WebhookTarget, message: Message) -> Order:
 def redeliver(*, project: Project, policy_id: int, execution_id: int, actor: Actor) -> Execution:
     """Send once more what was sent, or should have been: the same message, after all that waits.
 
-    NotFound, and Precondition when nothing is sent there at present.
+    NotFound, and NotSent when nothing is sent there at present.
     """
     execution = find_execution(webhook_policies.find(project, policy_id), execution_id)
     params = Task.objects.filter(execution_id=execution.id).values_list("params", flat=True).get()
-    target = _target(params["target"])
-    if target is None or (reason := _why_silent(target)):
-        raise errors.Precondition(f"it cannot be sent: {'its endpoint is gone' if target is None else reason}")
+    target = _open_target(params["target"])
     with transaction.atomic():
         made = service.submit(
             JOBS[execution.vendor_type],
@@ -226,13 +247,48 @@ def find_execution(policy: WebhookPolicy, number: int) -> Execution:
     return execution
 
 
+def latest_ids(policy: WebhookPolicy, most: int) -> QuerySet[Any, int]:
+    """The numbers of so many executions of a policy, the last one first."""
+    first, *others = [
+        # By the index, whose end is read; both vendor types at once would be sorted, however much was ever sent.
+        Execution.objects.filter(vendor_type=name, vendor_id=policy.pk)
+        .order_by("-id")
+        .values_list("id", flat=True)[:most]
+        for name in VENDOR_TYPES.values()
+    ]
+    return first.union(*others, all=True).order_by("-id")[:most]
+
+
+def latest_of(policies: Collection[WebhookPolicy]) -> dict[int, Execution]:
+    """What was sent last for each policy, by the policy's id."""
+    newest = [
+        Subquery(Execution.objects.filter(vendor_type=name, vendor_id=OuterRef("pk")).order_by("-id").values("id")[:1])
+        for name in VENDOR_TYPES.values()
+    ]
+    rows = WebhookPolicy.objects.filter(pk__in=[policy.pk for policy in policies]).annotate(newest=Greatest(*newest))
+    return {sent.vendor_id: sent for sent in Execution.objects.filter(id__in=rows.values("newest"))}
+
+
+def trouble_at(target: WebhookTarget) -> str:
+    """What went wrong the last time that something was sent to an endpoint; empty when that is not known."""
+    waiting = Task.objects.first_of(target.series).first()
+    if waiting and waiting.status_message:
+        return waiting.status_message
+    kind = VENDOR_TYPES[WebhookTarget.Type(target.type)]
+    sent = Execution.objects.filter(vendor_type=kind, vendor_id=target.policy_id, status=Status.ERROR)
+    tasks = Task.objects.filter(execution_id__in=sent.order_by("-id").values("id")[:_RECENT], series=target.series)
+    failed = tasks.order_by("-id").first()
+    return failed.status_message if failed else ""
+
+
 # --- one message to one endpoint ----------------------------------------------------------------------------------
 def deliver(ctx: Context, *, target_id: int, message_id: str, content_type: str, body: str) -> None:
     """Send a message. Stopped when nothing is to be sent there; NotDelivered when it did not arrive."""
-    target = _target(target_id)
-    if target is None or (reason := _why_silent(target)):
-        ctx.log.info("It is not sent: %s", "its endpoint is gone" if target is None else reason)
-        raise Stopped
+    try:
+        target = _open_target(target_id)
+    except NotSent as refusal:
+        ctx.log.info("It is not sent: %s", refusal.why)
+        raise Stopped from refusal
     headers = {"Content-Type": content_type, **_signature(target, message_id, body, int(clock.time()))}
     _log_request(ctx, target, headers, body)
     began = time.monotonic()
@@ -270,17 +326,25 @@ def _target(number: int) -> WebhookTarget | None:
     return WebhookTarget.objects.select_related("policy__project").filter(pk=number).first()
 
 
-def _why_silent(target: WebhookTarget) -> str:
-    """Why nothing is sent to an endpoint; empty when all is well."""
+def silence_of(target: WebhookTarget) -> Silence | None:
+    """Why nothing is sent to an endpoint; None when all is well."""
     if not configuration.get("notification_enable"):
-        return "notifications are switched off for the platform (notification_enable)"
+        return Silence.PLATFORM
     if target.policy.project.deleted:
-        return "its project is deleted"
+        return Silence.PROJECT
     if target.disabled:
-        return (
-            f"nothing had arrived for a day, so its endpoint was switched off on {target.disabled:%Y-%m-%d %H:%M} UTC"
-        )
-    return "" if target.policy.enabled else "its policy is switched off"
+        return Silence.ENDPOINT
+    return None if target.policy.enabled else Silence.POLICY
+
+
+def _open_target(number: int) -> WebhookTarget:
+    """An endpoint that something is sent to at present; else NotSent."""
+    target = _target(number)
+    if target is None:
+        raise NotSent(Silence.GONE)
+    if why := silence_of(target):
+        raise NotSent(why)
+    return target
 
 
 def _signature(target: WebhookTarget, message_id: str, body: str, timestamp: int) -> dict[str, str]:

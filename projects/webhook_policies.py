@@ -54,6 +54,14 @@ LOOK_UP_SECONDS = 2.0
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks writes what follows it
 
 
+class HeaderInvalid(errors.BadRequest):
+    """auth_header is not a line that a header can have."""
+
+
+class EndpointTwice(errors.BadRequest):
+    """targets names an endpoint twice; it would be told everything twice"""
+
+
 @dataclass(frozen=True)
 class Terms:
     """What a policy says; `checked` makes one."""
@@ -71,7 +79,8 @@ def checked(
 ) -> Terms:
     """What a policy may say; BadRequest, with what would be right, for everything else.
 
-    Names of endpoints are looked up: one in a network that webhooks may not call is refused.
+    Names of endpoints are looked up: one in a network that webhooks may not call is refused. The `detail` of what is
+    refused because of an endpoint names it: `{"target": 0}` is the first.
     """
     if not 0 < len(name) <= 255:
         raise errors.BadRequest("a webhook policy's name has 1 to 255 characters")
@@ -87,9 +96,13 @@ def checked(
     if not 0 < len(targets) <= MOST_TARGETS:
         raise errors.BadRequest(f"targets has 1 to {MOST_TARGETS} endpoints, not {len(targets)}")
     ends = time.monotonic() + LOOK_UP_SECONDS
-    rows = [_checked_target(target, ends) for target in targets]
-    if any(row in rows[:index] for index, row in enumerate(rows)):
-        raise errors.BadRequest("targets names an endpoint twice; it would be told everything twice")
+    rows: list[dict[str, Any]] = []
+    for target in targets:
+        with _refusals_name(target=len(rows)):
+            row = _checked_target(target, ends)
+            if row in rows:
+                raise EndpointTwice
+            rows.append(row)
     return Terms(name, description, [each for each in EVENT_TYPES if each in event_types], rows, enabled)
 
 
@@ -113,6 +126,16 @@ def update(*, project: Project, policy_id: int, terms: Terms, actor: Actor) -> N
     with _changing(project, policy_id) as policy:
         _check_room(policy, terms)
         _save(policy, terms)
+        emit(_event(WebhookPolicyUpdated, policy, actor.name))
+
+
+def switch(*, project: Project, policy_id: int, enabled: bool, actor: Actor) -> None:
+    """Switch a policy on or off; on, also for those of its endpoints that were off for their failures. NotFound."""
+    with _changing(project, policy_id) as policy:
+        policy.enabled = enabled
+        policy.save(update_fields=["enabled", "updated"])
+        if enabled:
+            policy.targets.update(failing_since=None, disabled=None)
         emit(_event(WebhookPolicyUpdated, policy, actor.name))
 
 
@@ -174,9 +197,7 @@ def _checked_target(target: Mapping[str, Any], ends: float) -> dict[str, Any]:
         )
     header = target["auth_header"]
     if len(header) > HEADER_MOST or not header.isprintable() or not header.isascii() or header != header.strip():
-        raise errors.BadRequest(
-            f"auth_header is one line of up to {HEADER_MOST} ASCII characters, no blanks at its ends"
-        )
+        raise HeaderInvalid(f"auth_header is one line of up to {HEADER_MOST} ASCII characters, no blanks at its ends")
     # A moment each has in any case: an address in numbers is judged at once.
     http.check(target["address"], reach=http.OF_PROJECTS, seconds=max(0.1, ends - time.monotonic()))
     return {**target, "payload_format": payload_format}
@@ -189,6 +210,15 @@ def _check_room(policy: WebhookPolicy, terms: Terms) -> None:
             f"project {policy.project.name} has {others} endpoints in other webhook policies, and room for "
             f"{MOST_ENDPOINTS} in all"
         )
+
+
+@contextmanager
+def _refusals_name(**detail: int) -> Iterator[None]:
+    try:
+        yield
+    except errors.Refusal as refusal:
+        refusal.detail = detail
+        raise
 
 
 def _save(policy: WebhookPolicy, terms: Terms) -> None:

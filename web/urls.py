@@ -6,7 +6,7 @@ from django.urls import path, register_converter
 from django.views.i18n import set_language
 
 from web.converters import DigestConverter
-from web.views import api, artifacts, jobs, projects, repositories, signing
+from web.views import api, artifacts, jobs, projects, repositories, signing, webhooks
 
 register_converter(DigestConverter, "digest")
 
@@ -25,4 +25,21 @@ urlpatterns = [
         "projects/<str:project_name>/repositories/<path:name>/artifacts/<digest:digest>", artifacts.one, name="artifact"
     ),
     path("projects/<str:project_name>/repositories/<path:name>", artifacts.index, name="artifacts"),
+    path("projects/<str:project_name>/webhooks", webhooks.index, name="webhooks"),
+    path("projects/<str:project_name>/webhooks/new", webhooks.new, name="new-webhook"),
+    path("projects/<str:project_name>/webhooks/<int:policy_id>", webhooks.one, name="webhook"),
+    path("projects/<str:project_name>/webhooks/<int:policy_id>/change", webhooks.change, name="change-webhook"),
+    path("projects/<str:project_name>/webhooks/<int:policy_id>/switch", webhooks.switch, name="switch-webhook"),
+    path("projects/<str:project_name>/webhooks/<int:policy_id>/delete", webhooks.delete, name="delete-webhook"),
+    path("projects/<str:project_name>/webhooks/<int:policy_id>/secret", webhooks.secret, name="webhook-secret"),
+    path(
+        "projects/<str:project_name>/webhooks/<int:policy_id>/deliveries/<int:execution_id>",
+        webhooks.delivery,
+        name="webhook-delivery",
+    ),
+    path(
+        "projects/<str:project_name>/webhooks/<int:policy_id>/deliveries/<int:execution_id>/send-again",
+        webhooks.send_again,
+        name="send-webhook-again",
+    ),
 ]

@@ -25,7 +25,7 @@ from jobservice.models import Execution, Task, TaskLog
 from projects import webhook_deliveries, webhook_policies
 from projects.events import ArtifactDeleted
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
-from projects.webhook_deliveries import is_last_try
+from projects.webhook_deliveries import NotSent, is_last_try
 from rbac.access import Actor
 from tests.projects.webhooks import DIGEST, TARGET, happen, make_policy, tags_told, work
 from tests.receiver import Receiver, receiving, reply
@@ -48,8 +48,8 @@ def alice(story: Story) -> Any:
     return story.alice
 
 
-def target_of(policy: WebhookPolicy) -> WebhookTarget:
-    return WebhookTarget.objects.get(policy=policy)
+def target_of(policy: WebhookPolicy, position: int = 0) -> WebhookTarget:
+    return WebhookTarget.objects.get(policy=policy, position=position)
 
 
 def fail_since(policy: WebhookPolicy, ago: timedelta) -> None:
@@ -404,10 +404,40 @@ def test_nothing_is_redelivered_while_its_policy_is_off(receiver: Receiver, stor
     happen(story.team, "v1")
     work()
     WebhookPolicy.objects.update(enabled=False)
-    with pytest.raises(errors.Precondition, match="switched off"):
+    with pytest.raises(NotSent, match="switched off"):
         webhook_deliveries.redeliver(
             project=story.team, policy_id=policy.pk, execution_id=Execution.objects.get().id, actor=alice
         )
+
+
+def test_the_latest_delivery_is_of_each_policy_whatever_kind_its_endpoints_are(
+    receiver: Receiver, story: Story, alice: Actor
+) -> None:
+    first = make_policy(story.team, alice, receiver.url, f"{receiver.url}/other", name="first")
+    second = make_policy(story.team, alice, receiver.url, name="second", type="slack")
+    silent = make_policy(story.team, alice, receiver.url, name="silent", event_types=("DELETE_ARTIFACT",))
+    happen(story.team, "v1", "v2")
+    work()
+    latest = webhook_deliveries.latest_of([first, second, silent])
+    newest = {each.vendor_id: each.id for each in Execution.objects.order_by("id")}
+    assert {policy_id: sent.id for policy_id, sent in latest.items()} == newest
+    assert set(newest) == {first.pk, second.pk}
+    assert webhook_deliveries.latest_of([]) == {}
+
+
+def test_what_is_wrong_at_an_endpoint_is_told_while_it_is_tried_and_afterwards(
+    receiver: Receiver, story: Story, alice: Actor
+) -> None:
+    policy = make_policy(story.team, alice, receiver.url, f"{receiver.url}/other")
+    assert webhook_deliveries.trouble_at(target_of(policy, 0)) == ""
+    receiver.answer = lambda handler, request: reply(handler, 500 if request.path == "/other" else 200)
+    happen(story.team, "v1", "v2")
+    work()
+    assert [webhook_deliveries.trouble_at(target_of(policy, at)) for at in (0, 1)] == ["", "the endpoint answered 500"]
+    fail_since(policy, timedelta(hours=25))
+    work(as_if_later=True)
+    assert Task.objects.unfinished().count() == 0
+    assert [webhook_deliveries.trouble_at(target_of(policy, at)) for at in (0, 1)] == ["", "the endpoint answered 500"]
 
 
 def test_nothing_of_another_policy_is_redelivered(receiver: Receiver, story: Story, alice: Actor) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from core import errors, http
+from core import clock, errors, http
 from projects import webhook_policies
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
 from tests.projects.webhooks import TARGET, make_policy
@@ -65,6 +66,13 @@ def test_names_that_nobody_answers_for_keep_a_thread_for_seconds(monkeypatch: py
     monkeypatch.setattr(webhook_policies, "time", SimpleNamespace(monotonic=lambda: now))
     terms(targets=[target(address=f"https://slow{number}.example/") for number in range(10)])
     assert now <= 1003
+
+
+@pytest.mark.parametrize("wrong", [target(type="mail"), target(auth_header="é"), target(address="x"), target()])
+def test_a_refusal_names_the_endpoint_that_it_is_about(wrong: dict[str, Any]) -> None:
+    with pytest.raises(errors.Refusal) as refused:
+        terms(targets=[target(), wrong])
+    assert refused.value.detail == {"target": 1}
 
 
 @pytest.mark.django_db
@@ -155,3 +163,19 @@ def test_a_policy_is_found_in_its_own_project_only(story: Story) -> None:
     with pytest.raises(errors.NotFound):
         webhook_policies.delete(project=other, policy_id=policy.pk, actor=story.alice)
     assert WebhookPolicy.objects.exists()
+
+
+@pytest.mark.django_db
+def test_switched_on_so_is_an_endpoint_that_was_off_for_its_failures(story: Story) -> None:
+    policy = make_policy(story.team, story.alice)
+    switch = partial(webhook_policies.switch, project=story.team, policy_id=policy.pk, actor=story.alice)
+    WebhookTarget.objects.update(failing_since=clock.now(), disabled=clock.now())
+    switch(enabled=False)
+    assert not WebhookPolicy.objects.get().enabled
+    assert WebhookTarget.objects.get().disabled
+    switch(enabled=True)
+    target = WebhookTarget.objects.get()
+    assert (WebhookPolicy.objects.get().enabled, target.failing_since, target.disabled) == (True, None, None)
+    assert AuditLog.objects.filter(operation="update", resource_type="notification-policy").count() == 2
+    with pytest.raises(errors.NotFound):
+        switch(policy_id=policy.pk + 1, enabled=True)

@@ -15,12 +15,16 @@ from tests.web.browser import browser
 pytestmark = pytest.mark.django_db
 
 INDEX = "/projects/team/repositories/many/artifacts/{digest}"
+HOOKS = "/projects/team/webhooks"
 
 
-@pytest.mark.parametrize("path", ["/", "/projects/team", "/projects/team/repositories/app", INDEX])
+@pytest.mark.parametrize(
+    "path", ["/", "/projects/team", "/projects/team/repositories/app", INDEX, HOOKS, f"{HOOKS}/{{hook}}"]
+)
 def test_a_page_costs_the_same_at_any_length(team: Project, alice: User, path: str) -> None:
     client = browser("alice")
     place, many = rows.make_repository(team), rows.make_repository(team, "many")
+    hook, *_ = rows.make_webhook(team)
 
     def cost(path: str) -> int:
         client.get(path)
@@ -36,7 +40,9 @@ def test_a_page_costs_the_same_at_any_length(team: Project, alice: User, path: s
         image = rows.make_artifact(place, f"v{number}", f"w{number}")
         rows.make_artifact(place, subject=image)
         rows.make_index(place, [image], f"i{number}")
-        return cost(path.format(digest=_index(many, number + 1))) if number in (0, 29) else 0
+        rows.make_webhook(team)
+        rows.make_delivery(hook)
+        return cost(path.format(digest=_index(many, number + 1), hook=hook.pk)) if number in (0, 29) else 0
 
     costs = {grow(number) for number in range(30)} - {0}
     assert len(costs) == 1

@@ -12,7 +12,10 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from core import clock
+from core import clock, http
+from projects.models import WebhookTarget
+from web.webhook_words import EVENTS, FORMATS, TYPES
+from web.words import Words
 
 register = template.Library()
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -25,6 +28,13 @@ def size(number: int | None) -> str:
     # What would be rounded up to 1024 belongs to the next unit.
     power = next((power for power in range(len(_UNITS)) if amount < 1023.95 * 1024**power), len(_UNITS) - 1)
     return f"{formats.number_format(round(amount / 1024**power, 1), 1 if power else 0)} {_UNITS[power]}"
+
+
+@register.filter
+def address(target: WebhookTarget) -> str:
+    """An endpoint's address as it is shown: what follows `?` may be a secret, and Slack's path is one."""
+    shown = http.without_query(target.address)
+    return f"{'/'.join(shown.split('/')[:3])}/…" if target.type == WebhookTarget.Type.SLACK else shown
 
 
 @register.filter
@@ -86,6 +96,24 @@ def job_word(word: str) -> str:
         "SCHEDULER": _("Schedules"),
     }
     return words.get(word, word)
+
+
+@register.filter
+def event_word(topic: str) -> Words:
+    """What webhooks tell of, in the reader's language; other topics as they are."""
+    return EVENTS.get(topic, topic)
+
+
+@register.filter
+def receiver_word(kind: str) -> Words:
+    """Whom a webhook's endpoint belongs to."""
+    return TYPES.get(kind, kind)
+
+
+@register.filter
+def format_word(name: str) -> Words:
+    """The form in which a webhook's endpoint is told."""
+    return FORMATS.get(name, name)
 
 
 @register.filter

@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from jobservice import queues, workers
-from jobservice.models import Execution, Task, TaskLog, WorkerPool
+from jobservice.models import Execution, Task, WorkerPool
 from rbac.access import allowed
+from web import live, logs
 from web.lists import page_of
 from web.visible import actor_of
-
-# htmx stops asking when it is answered so.
-STOP_ASKING = 286
-# The end of a log is what one looks at while it grows.
-SHOWN_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "running": running,
         "page": page_of(request, Execution.objects.order_by("-start_time", "-id")),
     }
-    return render(request, "web/_jobs.html" if _is_htmx(request) else "web/jobs.html", context)
+    return live.render(request, "web/jobs.html", "web/_jobs.html", context)
 
 
 @require_safe
@@ -53,24 +48,12 @@ def one(request: HttpRequest, number: int) -> HttpResponse:
     if execution is None:
         raise Http404
     tasks = page_of(request, Task.objects.filter(execution_id=number).order_by("id"))
-    lines = TaskLog.objects.filter(task_id__in=[task.id for task in tasks]).order_by("-id")
-    text, is_whole = "", True
-    for part in lines.values_list("text", flat=True).iterator(chunk_size=50):
-        text = part + text
-        if len(text) > SHOWN_CHARACTERS:
-            text, is_whole = text[-SHOWN_CHARACTERS:].partition("\n")[2], False
-            break
+    text, is_whole = logs.end_of([task.id for task in tasks])
     is_final = execution.end_time is not None
     context = {"execution": execution, "page": tasks, "log": text, "is_whole": is_whole, "is_final": is_final}
-    if _is_htmx(request):
-        return render(request, "web/_job.html", context, status=STOP_ASKING if is_final else 200)
-    return render(request, "web/job.html", context)
+    return live.render(request, "web/job.html", "web/_job.html", context, is_final=is_final)
 
 
 def _or_404(request: HttpRequest) -> None:
     if not allowed(actor_of(request), "jobservice-monitor", "list"):
         raise Http404
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"

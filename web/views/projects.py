@@ -13,7 +13,7 @@ from projects import projects, reach
 from projects.models import Project
 from web import words
 from web.lists import page_of, search_words
-from web.visible import actor_of
+from web.visible import actor_of, refuse_in_read_only_mode
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -27,8 +27,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def _create(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return HttpResponseRedirect(reverse("web:sign-in"))
-    if configuration.get("read_only"):
-        raise errors.ReadOnly
+    refuse_in_read_only_mode()
     name = request.POST.get("name", "").strip()
     try:
         projects.create(

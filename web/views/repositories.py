@@ -31,5 +31,6 @@ def index(request: HttpRequest, project_name: str) -> HttpResponse:
         "page": page,
         "q": words,
         "push_commands": commands.push(project=project.name) if may_push else [],
+        "may_see_webhooks": allowed(actor_of(request), "notification-policy", "list", project),
     }
     return render(request, "web/repositories.html", context)
