@@ -18,9 +18,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from core import clock, configuration, errors, http
 from core.events import emit
+from core.postgres.prepared import Statement
 from jobservice import service
 from jobservice.context import Context, Stopped
 from jobservice.job import JOBS
@@ -138,12 +140,14 @@ def _order(target: WebhookTarget, message: Message) -> Order:
         job=JOBS[VENDOR_TYPES[WebhookTarget.Type(target.type)]],
         trigger=Trigger.EVENT,
         vendor_id=message.policy_id,
-        params={
-            "target": target.pk,
-            "message": message.id,
-            "content_type": kind.content_type(target.payload_format),
-            "body": body,
-        },
+        tasks=[
+            {
+                "target": target.pk,
+                "message": message.id,
+                "content_type": kind.content_type(target.payload_format),
+                "body": body,
+            }
+        ],
         series=target.series,
         extra_attrs={"event_type": message.event_type, "payload": body},
     )
@@ -181,17 +185,39 @@ def redeliver(*, project: Project, policy_id: int, execution_id: int, actor: Act
     return made
 
 
-def executions_of(policy: WebhookPolicy) -> Any:
+def executions_of(policy: WebhookPolicy) -> QuerySet[Execution]:
     """What was sent for a policy."""
     return Execution.objects.filter(vendor_type__in=VENDOR_TYPES.values(), vendor_id=policy.pk)
 
 
 def find_execution(policy: WebhookPolicy, number: int) -> Execution:
     """One of a policy's executions by its number; NotFound."""
-    execution: Execution | None = executions_of(policy).filter(id=number).first()
+    execution = executions_of(policy).filter(id=number).first()
     if execution is None:
         raise errors.NotFound(f"execution {number} not found in webhook policy {policy.pk}")
     return execution
+
+
+# Each a look at the end of the index job_execution_of_event, however much was sent.
+_LAST = Statement(
+    "text, bigint[], text[]",
+    """
+    SELECT asked.policy, asked.event_type, last.start_time
+    FROM unnest($2, $3) AS asked (policy, event_type), LATERAL (
+        SELECT start_time FROM job_execution
+        WHERE vendor_type = $1 AND vendor_id = asked.policy AND extra_attrs ->> 'event_type' = asked.event_type
+        ORDER BY start_time DESC LIMIT 1
+    ) last
+    """,
+)
+
+
+def last_told(policies: Sequence[WebhookPolicy]) -> dict[tuple[int, str], datetime]:
+    """When each policy last told of each kind of event that it wants to hear of: (its id, the kind) → the time."""
+    asked = [(policy.pk, event_type) for policy in policies for event_type in policy.event_types]
+    ids, event_types = [id for id, _ in asked], [event_type for _, event_type in asked]
+    rows = [row for kind in VENDOR_TYPES.values() for row in _LAST.rows(kind, ids, event_types)]
+    return {(id, event_type): moment for id, event_type, moment in sorted(rows, key=lambda row: row[2])}
 
 
 # --- one message to one endpoint ----------------------------------------------------------------------------------

@@ -165,6 +165,28 @@ def test_what_a_killed_one_did_is_begun_again_and_ends(own_redis: Redis, notes: 
     goes_on(notes)
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["a process", "the whole worker"])
+def test_a_series_whose_worker_is_killed_goes_on_where_it_was_and_in_order(
+    own_redis: Redis, notes: Path, whole: bool
+) -> None:
+    with crew(own_redis, "one", "two") as programs:
+        made = [submit(notes, 10, series="one") for _ in range(12)]
+        wait(lambda: len(lines(notes, "begin")) > 3)
+        process = busy_process(notes)
+        if whole:
+            os.killpg(whose(process, programs).pid, signal.SIGKILL)
+        else:
+            os.kill(process, signal.SIGKILL)
+        wait(lambda: [stands(execution) for execution in made] == ["Success"] * 12)
+    tasks = [task for execution in made for task in tasks_of(execution)]
+    begun = [int(number) for _, number, *_ in lines(notes, "begin")]
+    # Nobody was left out or overtaken, and only what had not ended was begun once more.
+    assert begun == sorted(begun)
+    assert set(begun) == {task.id for task in tasks}
+    assert len(begun) <= 12 + 1
+    assert sum(task.deaths for task in tasks) == 1
+
+
 def whose(process: int, programs: list[Process]) -> Process:
     """The worker whose process this is."""
     return next(program for program in programs if program.pid == os.getpgid(process))

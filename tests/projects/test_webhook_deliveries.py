@@ -18,12 +18,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from core import addresses, clock, errors, http
-from jobservice import relay
+from jobservice import relay, runner
 from jobservice.models import Execution, Task, TaskLog
 from projects import webhook_deliveries, webhook_policies
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
 from projects.webhook_deliveries import is_last_try
 from rbac.access import Actor
+from tests import plans
 from tests.projects.webhooks import happen, make_policy, tags_told, work
 from tests.receiver import Receiver, receiving, reply
 from tests.rows import Story
@@ -353,6 +354,23 @@ def test_what_waits_for_a_deleted_policy_is_not_sent(receiver: Receiver, story: 
     work(as_if_later=True)
     assert len(receiver.received) == 1
     assert statuses() == ["Stopped"]
+
+
+def test_what_a_message_costs_is_counted(receiver: Receiver, story: Story, alice: Actor) -> None:
+    """No connection of its own. Its endpoint; and in one transaction, which is a savepoint here, its log, its end, its
+    execution's row, tasks and end, and the next one's begin."""
+    make_policy(story.team, alice, receiver.url)
+    costs = []
+    for number in (1, 11):
+        happen(story.team, *(f"v{number}.{each}" for each in range(number)))
+        relay.run()
+        first = Task.objects.pending().earliest("id")
+        with plans.statements() as asked:
+            runner.run(first.id, worker="test/1")
+        costs.append(len(asked))
+    assert set(statuses()) == {"Success"}
+    assert costs[1] - costs[0] == 10 * (1 + 2 + 6)
+    assert (len(receiver.received), receiver.connections) == (12, 1)
 
 
 def test_to_relay_fifty_events_costs_no_more_questions_than_one(story: Story, alice: Actor) -> None:
