@@ -73,7 +73,7 @@ def _stop(ctx: Context, until: float) -> Task | None:
 def _pass_on(ctx: Context) -> Task | None:
     """Let another worker go on at once. This one ends, so it waits until the bell is rung."""
     ctx.log.info("Its worker ends; another one goes on.")
-    if not claims.give_back(ctx.task, after=timedelta(), message="its worker ended", **ctx.rest()):
+    if not _give_back(ctx, timedelta(), "its worker ended"):
         return _stop(ctx, until=0.0)
     bell.send_now(bell.Bell(bell.RUN_TASK, (ctx.task_id,), ctx.task.queue))
     return None
@@ -88,11 +88,16 @@ def _fail(ctx: Context, attempts: int, error: Exception, until: float) -> Task |
         ctx.log.error("It failed: %s", message)
         return _end(ctx, until, Status.ERROR, message, failures=failures)
     ctx.log.warning("Attempt %d failed, the next one is in %d s: %s", ctx.attempt, wait.total_seconds(), message)
-    if not claims.give_back(ctx.task, after=wait, message=message, failures=failures, **ctx.rest()):
+    if not _give_back(ctx, wait, message, failures=failures):
         return _stop(ctx, until)
     if wait < SOON:
         bell.ring([(ctx.task_id, ctx.task.queue)], after=wait)
     return None
+
+
+def _give_back(ctx: Context, after: timedelta, message: str, **news: int) -> bool:
+    with transaction.atomic():
+        return claims.give_back(ctx.task, after=after, message=message, **ctx.rest(), **news)
 
 
 def _end(ctx: Context, until: float, status: Status, message: str = "", **news: int) -> Task | None:

@@ -18,7 +18,6 @@ from jobservice.models import Execution, Task
 from jobservice.models.task import TaskQuerySet
 from jobservice.status import Status, Trigger
 
-
 # What every task asks at its end.
 _HOLD = Statement("bigint", "SELECT true FROM job_execution WHERE id = $1 FOR UPDATE")
 # Of many tasks none is looked at but the first that is unfinished.

@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 
 from core import clock, configuration, errors, http
 from core.events import emit
-from core.postgres.prepared import Statement
+from core.postgres.prepared import Columns, Statement
 from jobservice import service
 from jobservice.context import Context, Stopped
 from jobservice.job import JOBS
@@ -46,6 +46,19 @@ PATIENCE = timedelta(hours=24)
 """So long everything may fail before an endpoint is switched off."""
 # Answers that say: not now.
 _LATER = (408, 425, 429)
+# Asked for every message.
+_TARGET = Columns(WebhookTarget, "target")
+_POLICY = Columns(WebhookPolicy, "policy")
+_PROJECT = Columns(Project, "project", without=("metadata", "owner_id", "created", "updated"))
+_FIND = Statement(
+    "bigint",
+    f"""
+    SELECT {_TARGET.sql}, {_POLICY.sql}, {_PROJECT.sql} FROM projects_webhooktarget target
+    JOIN projects_webhookpolicy policy ON policy.id = target.policy_id
+    JOIN projects_project project ON project.id = policy.project_id
+    WHERE target.id = $1
+    """,  # noqa: S608 - columns of our own
+)
 
 
 class NotDelivered(errors.Refusal):
@@ -256,7 +269,14 @@ def is_last_try(*, is_refused: bool, attempt: int, failing: timedelta) -> bool:
 
 
 def _target(number: int) -> WebhookTarget | None:
-    return WebhookTarget.objects.select_related("policy__project").filter(pk=number).first()
+    """An endpoint as it is now, with its policy and project at hand."""
+    row = _FIND.row(number)
+    if row is None:
+        return None
+    target = _TARGET.instance(row[: _TARGET.count])
+    target.policy = _POLICY.instance(row[_TARGET.count : -_PROJECT.count])
+    target.policy.project = _PROJECT.instance(row[-_PROJECT.count :])
+    return target
 
 
 def _why_silent(target: WebhookTarget) -> str:
