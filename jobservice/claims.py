@@ -1,4 +1,4 @@
-"""Who runs a task: claiming it, holding it while it lasts, and giving it back or ending it.
+"""Who runs a task: claiming it, holding it while it lasts, giving it back or ending it, and going on with its series.
 
 A claim is a lease. The attempt that holds it knows itself by the task's `run_count`; one whose lease was over and
 whose task was begun again by another worker finds that out at its next word.

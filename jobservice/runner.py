@@ -16,7 +16,7 @@ from jobservice.models import Task
 from jobservice.status import Status
 
 log = structlog.get_logger(__name__)
-# How long one worker stays with a series before others get a turn. A bell costs as much as three quick tasks.
+# How long one worker stays with a series before others get a turn.
 TURN_SECONDS = 1.0
 # A new kind of work may be ordered before the last worker has the program that knows it: half an hour in all.
 ATTEMPTS_OF_THE_UNKNOWN = 10
