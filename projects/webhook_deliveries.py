@@ -59,6 +59,18 @@ _FIND = Statement(
     WHERE target.id = $1
     """,  # noqa: S608 - columns of our own
 )
+# For each policy and kind a look at the end of the index job_execution_of_event, however much was sent.
+_LAST = Statement(
+    "text, bigint[], text[]",
+    """
+    SELECT asked.policy, asked.event_type, last.start_time
+    FROM unnest($2, $3) AS asked (policy, event_type), LATERAL (
+        SELECT start_time FROM job_execution
+        WHERE vendor_type = $1 AND vendor_id = asked.policy AND extra_attrs ->> 'event_type' = asked.event_type
+        ORDER BY start_time DESC LIMIT 1
+    ) last
+    """,
+)
 
 
 class NotDelivered(errors.Refusal):
@@ -209,20 +221,6 @@ def find_execution(policy: WebhookPolicy, number: int) -> Execution:
     if execution is None:
         raise errors.NotFound(f"execution {number} not found in webhook policy {policy.pk}")
     return execution
-
-
-# Each a look at the end of the index job_execution_of_event, however much was sent.
-_LAST = Statement(
-    "text, bigint[], text[]",
-    """
-    SELECT asked.policy, asked.event_type, last.start_time
-    FROM unnest($2, $3) AS asked (policy, event_type), LATERAL (
-        SELECT start_time FROM job_execution
-        WHERE vendor_type = $1 AND vendor_id = asked.policy AND extra_attrs ->> 'event_type' = asked.event_type
-        ORDER BY start_time DESC LIMIT 1
-    ) last
-    """,
-)
 
 
 def last_told(policies: Sequence[WebhookPolicy]) -> dict[tuple[int, str], datetime]:

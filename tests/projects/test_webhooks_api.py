@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from core import clock, configuration, http
+from core import clock, configuration, http, partitions
 from core.addresses import Reach
 from core.api import json as api_json
 from jobservice import relay
@@ -151,6 +151,7 @@ def test_when_each_kind_was_last_told_is_said_whoever_was_told_last(story: Story
 
 
 def test_when_each_kind_was_last_told_costs_the_same_however_much_was(story: Story) -> None:
+    partitions.make_all()
     policy = make_policy(story.team, story.alice, event_types=("PUSH_ARTIFACT", "DELETE_ARTIFACT"))
     tell(policy, "WEBHOOK", "DELETE_ARTIFACT", hours=24 * 80)
     tell(policy, "WEBHOOK", "PUSH_ARTIFACT", hours=24, times=20_000)
