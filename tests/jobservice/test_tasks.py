@@ -267,17 +267,17 @@ def test_a_series_is_left_to_others(reason: str, bells: list[int], monkeypatch: 
         ({"status": Status.RUNNING}, False),
     ],
 )
-def test_what_another_worker_or_nobody_should_begin_is_not_gone_on_with(
+def test_what_another_worker_or_nobody_should_begin_is_not_gone_on_with_nor_overtaken(
     change: dict[str, Any], rung: bool, bells: list[int]
 ) -> None:
-    first, second = (tasks_of(submit(series="one"))[0] for _ in range(2))
+    first, second, third = (tasks_of(submit(series="one"))[0] for _ in range(3))
 
     def work(ctx: Context, params: dict[str, Any]) -> None:
         Task.objects.filter(id=second.id).update(**change)
 
     Work.deed = staticmethod(work)
     run(first)
-    assert Task.objects.get(id=second.id).run_count == 0
+    assert [Task.objects.get(id=task.id).run_count for task in (first, second, third)] == [1, 0, 0]
     assert bells == [second.id] * rung
 
 
@@ -301,17 +301,21 @@ def test_a_series_of_a_kind_of_which_some_may_run_takes_no_room_from_another(bel
     assert bells == [others[1].id]
 
 
-def test_who_lost_his_task_does_not_go_on_with_its_series() -> None:
+def test_who_lost_his_task_does_not_go_on_with_its_series(bells: list[int]) -> None:
+    """He holds nothing that keeps others from it: it is for who hears the bell."""
     first, second = (tasks_of(submit(series="one"))[0] for _ in range(2))
 
     def lose_it(ctx: Context, params: dict[str, Any]) -> None:
         Task.objects.filter(id=first.id).update(lease=Now() - timedelta(seconds=1))
         sweep.end_lost()
-        assert claims.claim(first.id, worker="other/1")
+        again = claims.claim(first.id, worker="other/1")
+        assert again is not None
+        assert claims.finish(again, status=Status.SUCCESS)
 
     Work.deed = staticmethod(lose_it)
     run(first)
-    assert [Task.objects.get(id=task.id).status for task in (first, second)] == ["Running", "Pending"]
+    assert Task.objects.get(id=second.id).run_count == 0
+    assert bells[-1] == second.id
 
 
 @pytest.mark.django_db(transaction=True)
