@@ -1,4 +1,4 @@
-"""Who runs a task: claiming it, holding it while it lasts, and giving it back or ending it.
+"""Who runs a task: claiming it, holding it while it lasts, giving it back or ending it, and going on with its series.
 
 A claim is a lease. The attempt that holds it knows itself by the task's `run_count`; one whose lease was over and
 whose task was begun again by another worker finds that out at its next word.
@@ -14,12 +14,35 @@ from django.db.models import Exists
 from django.db.models.functions import Now
 
 from core import locks
+from core.postgres.prepared import Columns, Statement
 from jobservice import service, turns
 from jobservice.models import PausedQueue, Task
 from jobservice.status import Status
 
 # Three heartbeats may get lost.
 LEASE = timedelta(seconds=60)
+_TASK = Columns(Task, "task")
+# The first of the series or nobody: the place of one whose row somebody holds is not the second's.
+_TAKE_NEXT = Statement(
+    "text, text, text, text, interval",
+    f"""
+    WITH next AS MATERIALIZED (
+        SELECT id, creation_time FROM job_task
+        WHERE id = (
+            SELECT id FROM job_task WHERE series = $1 AND series <> '' AND status IN ('Pending', 'Running')
+            ORDER BY id LIMIT 1
+        )
+        AND status = 'Pending' AND vendor_type = $2 AND queue = $3 AND due <= statement_timestamp()
+        AND NOT EXISTS (SELECT FROM jobservice_pausedqueue WHERE job_type = $2)
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE job_task task
+    SET status = 'Running', run_count = task.run_count + 1, worker = $4, lease = statement_timestamp() + $5,
+        start_time = statement_timestamp(), update_time = statement_timestamp()
+    FROM next WHERE task.id = next.id AND task.creation_time = next.creation_time
+    RETURNING {_TASK.sql}
+    """,  # noqa: S608 - columns of our own
+)
 
 
 def claim(id: int, *, worker: str) -> Task | None:
@@ -45,6 +68,17 @@ def claim(id: int, *, worker: str) -> Task | None:
             if Task.objects.running().filter(vendor_type=task.vendor_type).count() >= most:
                 return None
         return _taken(task, worker)
+
+
+def take_next(task: Task) -> Task | None:
+    """The task that follows in the series of one that was ours, of the same kind and for the same workers; now ours.
+
+    Belongs into the transaction that ends that one, and needs no lock of the series then: to all others one of it
+    runs at every moment, so none of them begins another, and of its kind no more run than before. None when nobody
+    follows who may begin; also when somebody is at its row just now: who holds two rows waits for nobody.
+    """
+    row = _TAKE_NEXT.row(task.series, task.vendor_type, task.queue, task.worker, LEASE) if task.series else None
+    return _TASK.instance(row) if row else None
 
 
 def _taken(task: Task, worker: str) -> Task | None:
@@ -78,7 +112,7 @@ def hold(task: Task, **news: Any) -> bool | None:
 
 def finish(task: Task, *, status: Status, message: str = "", told: dict[str, Any] | None = None, **news: Any) -> bool:
     """End the task, with last news (columns) for its row and facts for its execution; False when it is not ours."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         ended = Task.objects.held(task).update(
             status=status, status_message=message, lease=None, end_time=Now(), update_time=Now(), **news
         )

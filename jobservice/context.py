@@ -15,8 +15,9 @@ import structlog
 from django.db import connection, transaction
 
 from core import clock
+from core.postgres.prepared import Statement
 from jobservice import claims, workers
-from jobservice.models import Task, TaskLog
+from jobservice.models import Task
 from jobservice.status import Status
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ HEARTBEAT_SECONDS = 15.0
 GRACE_SECONDS = 300.0
 # Of one attempt. Beyond it only warnings are kept, and as much of those.
 LOG_MOST_BYTES = 5_000_000
+_ADD_LINES = Statement("bigint, text", "INSERT INTO job_task_log (task_id, text) VALUES ($1, $2)")
 
 
 class Stopped(Exception):  # noqa: N818
@@ -125,7 +127,10 @@ class Context:
         self._is_stop_asked = bool(answer)
 
     def rest(self) -> dict[str, Any]:
-        """The columns that are not yet written, for who ends the attempt; its last lines are written."""
+        """The columns that are not yet written, for who ends the attempt; its last lines are written.
+
+        Inside the caller's transaction.
+        """
         with self._writing:
             news, lines = self._unwritten()
             self._write_lines(lines)
@@ -144,7 +149,7 @@ class Context:
 
     def _write_lines(self, lines: list[str]) -> None:
         if lines:
-            TaskLog.objects.create(task_id=self.task_id, text="".join(lines))
+            _ADD_LINES.rows(self.task_id, "".join(lines))
 
     def _add_line(self, level: int, text: str) -> None:
         line = f"{_moment(clock.now())} [{logging.getLevelName(level)}] {text}\n"

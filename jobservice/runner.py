@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 
 import structlog
+from django.db import transaction
 
 from core import errors
 from jobservice import bell, claims, retry, turns, workers
@@ -16,7 +17,7 @@ from jobservice.status import Status
 
 log = structlog.get_logger(__name__)
 # How long one worker stays with a series before others get a turn.
-TURN_SECONDS = 10.0
+TURN_SECONDS = 1.0
 # A new kind of work may be ordered before the last worker has the program that knows it: half an hour in all.
 ATTEMPTS_OF_THE_UNKNOWN = 10
 # What is tried again sooner has a bell of its own; for the rest the sweep is early enough.
@@ -24,38 +25,33 @@ SOON = timedelta(minutes=1)
 
 
 def run(id: int, *, worker: str) -> None:
-    """Run this task if it is to be run, and then what follows in its series, for some seconds."""
+    """Run this task if it is to be run, and then what follows in its series, for about a second."""
     until = time.monotonic() + TURN_SECONDS
-    while task := claims.claim(id, worker=worker):
-        run_claimed(task)
-        waiting = turns.after(task)
-        if workers.is_ending() or time.monotonic() > until or not _is_ours(task, waiting):
-            bell.ring(waiting)
-            return
-        id, _ = waiting.pop(0)
-        bell.ring(waiting)
+    task = claims.claim(id, worker=worker)
+    while task:
+        following = run_claimed(task, until=until)
+        if following is None:
+            bell.ring(turns.after(task))
+        task = following
 
 
-def _is_ours(task: Task, waiting: list[turns.Turn]) -> bool:
-    """Whether the first of these is the next of the task's series, and for such workers as this one."""
-    return bool(task.series and waiting and waiting[0] in turns.of_series(task.series) and waiting[0][1] == task.queue)
+def run_claimed(task: Task, *, until: float = 0.0) -> Task | None:
+    """One attempt at a task that is ours.
 
-
-def run_claimed(task: Task) -> None:
-    """One attempt at a task that is ours."""
+    When it ends before that moment of the monotonic clock: the next one of its series, which is ours then.
+    """
     job = JOBS.get(task.vendor_type, Unknown)
     words = structlog.contextvars.bound_contextvars(task=task.id, vendor_type=task.vendor_type)
     with words, Context(task, longest_seconds=job.longest.total_seconds()) as ctx:
         try:
             job().run(ctx, task.params)
         except Stopped:
-            _stop(ctx)
+            return _stop(ctx, until)
         except WorkerEnds:
-            _pass_on(ctx)
+            return _pass_on(ctx)
         except Exception as error:
-            _fail(ctx, job.attempts, error)
-        else:
-            _end(ctx, Status.SUCCESS)
+            return _fail(ctx, job.attempts, error, until)
+        return _end(ctx, until, Status.SUCCESS)
 
 
 class Unknown(Job):
@@ -67,39 +63,50 @@ class Unknown(Job):
         raise errors.Unavailable(f"nobody here knows how to do {ctx.task.vendor_type}")
 
 
-def _stop(ctx: Context) -> None:
-    if ctx.is_ours:
-        ctx.log.info("It was stopped.")
-        _end(ctx, Status.STOPPED)
+def _stop(ctx: Context, until: float) -> Task | None:
+    if not ctx.is_ours:
+        return None
+    ctx.log.info("It was stopped.")
+    return _end(ctx, until, Status.STOPPED)
 
 
-def _pass_on(ctx: Context) -> None:
+def _pass_on(ctx: Context) -> Task | None:
     """Let another worker go on at once. This one ends, so it waits until the bell is rung."""
     ctx.log.info("Its worker ends; another one goes on.")
-    if claims.give_back(ctx.task, after=timedelta(), message="its worker ended", **ctx.rest()):
-        bell.send_now(bell.Bell(bell.RUN_TASK, (ctx.task_id,), ctx.task.queue))
-    else:
-        _stop(ctx)
+    if not _give_back(ctx, timedelta(), "its worker ended"):
+        return _stop(ctx, until=0.0)
+    bell.send_now(bell.Bell(bell.RUN_TASK, (ctx.task_id,), ctx.task.queue))
+    return None
 
 
-def _fail(ctx: Context, attempts: int, error: Exception) -> None:
+def _fail(ctx: Context, attempts: int, error: Exception, until: float) -> Task | None:
     """Have it tried again, or end it."""
     message, failures = _words(error), ctx.task.failures + 1
     wait = retry.next_try(failures=failures, attempts=attempts, error=error)
     log.warning("task_failed", failures=failures, again=wait is not None, exc_info=error)
     if wait is None:
         ctx.log.error("It failed: %s", message)
-        _end(ctx, Status.ERROR, message, failures=failures)
-        return
+        return _end(ctx, until, Status.ERROR, message, failures=failures)
     ctx.log.warning("Attempt %d failed, the next one is in %d s: %s", ctx.attempt, wait.total_seconds(), message)
-    if not claims.give_back(ctx.task, after=wait, message=message, failures=failures, **ctx.rest()):
-        _stop(ctx)
-    elif wait < SOON:
+    if not _give_back(ctx, wait, message, failures=failures):
+        return _stop(ctx, until)
+    if wait < SOON:
         bell.ring([(ctx.task_id, ctx.task.queue)], after=wait)
+    return None
 
 
-def _end(ctx: Context, status: Status, message: str = "", **news: int) -> None:
-    claims.finish(ctx.task, status=status, message=message, told=ctx.told, **ctx.rest(), **news)
+def _give_back(ctx: Context, after: timedelta, message: str, **news: int) -> bool:
+    with transaction.atomic():
+        return claims.give_back(ctx.task, after=after, message=message, **ctx.rest(), **news)
+
+
+def _end(ctx: Context, until: float, status: Status, message: str = "", **news: int) -> Task | None:
+    """End it, and go on with the next one of its series if there is time: in one transaction, the only one."""
+    with transaction.atomic():
+        is_ended = claims.finish(ctx.task, status=status, message=message, told=ctx.told, **ctx.rest(), **news)
+        if is_ended and time.monotonic() < until and not workers.is_ending():
+            return claims.take_next(ctx.task)
+    return None
 
 
 def _words(error: Exception) -> str:

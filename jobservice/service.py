@@ -3,18 +3,59 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
 
+from core.postgres.prepared import Statement
 from jobservice import bell, status, turns
 from jobservice.job import Job, Queue
 from jobservice.models import Execution, Task
 from jobservice.models.task import TaskQuerySet
-from jobservice.status import UNFINISHED, Status, Trigger
+from jobservice.status import Status, Trigger
+
+# What every task asks at its end.
+_HOLD = Statement("bigint", "SELECT true FROM job_execution WHERE id = $1 FOR UPDATE")
+# Of many tasks none is looked at but the first that is unfinished.
+_STATUSES = Statement(
+    "bigint",
+    """
+    SELECT CASE
+    WHEN EXISTS (SELECT FROM job_task WHERE execution_id = $1 AND status IN ('Pending', 'Running'))
+    THEN ARRAY['Running'] ELSE ARRAY(SELECT DISTINCT status::text FROM job_task WHERE execution_id = $1) END
+    """,
+)
+_STAND = Statement(
+    "bigint, text, jsonb, text",
+    """
+    UPDATE job_execution SET
+        status = $2, end_time = CASE WHEN $2 = 'Running' THEN end_time ELSE statement_timestamp() END,
+        extra_attrs = extra_attrs || $3, status_message = coalesce(nullif($4, ''), status_message),
+        update_time = statement_timestamp()
+    WHERE id = $1
+    """,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Something that is to be done: an execution."""
+
+    job: type[Job]
+    trigger: Trigger
+    vendor_id: int = 0
+    tasks: Sequence[dict[str, Any]]
+    """The parameters of each; an execution without tasks is done."""
+    series: str = ""
+    """Its tasks, and those of whatever other execution of this series, run one at a time and in the order in which
+    they were submitted."""
+    extra_attrs: dict[str, Any] = field(default_factory=dict)
+    queue: Queue | None = None
+    """None: the one of its kind."""
 
 
 def submit(
@@ -28,72 +69,53 @@ def submit(
     extra_attrs: dict[str, Any] | None = None,
     queue: Queue | None = None,
 ) -> Execution:
-    """Have something done: one task with `params`, or one for each of `tasks`; an execution without tasks is done.
+    """Have something done, as an Order says it: one task with `params`, or one for each of `tasks`.
 
-    Belongs into the transaction that makes it necessary; workers hear of it after the commit. Tasks of one `series`,
-    of whatever execution, run one at a time and in the order in which they were submitted.
+    Belongs into the transaction that makes it necessary; workers hear of it after the commit.
     """
-    wanted = [params or {}] if tasks is None else tasks
-    # Without a savepoint: whoever submits much in one transaction does not want to keep a part of it.
-    with transaction.atomic(savepoint=False):
-        execution = Execution(
-            vendor_type=job.vendor_type, vendor_id=vendor_id, trigger=trigger, extra_attrs=extra_attrs or {}
-        )
-        if not wanted:
-            execution.status, execution.end_time = Status.SUCCESS, Now()
-        execution.save(force_insert=True)
-        made = Task.objects.bulk_create(
-            Task(
-                execution_id=execution.id,
-                vendor_type=job.vendor_type,
-                queue=queue or job.queue,
-                series=series,
-                params=each,
-            )
-            for each in wanted
-        )
-        # Of a series, and of a kind of which only some may run, the others follow by themselves.
-        bell.ring_on_commit(made[:1] if series else made[: job.most_at_once])
+    order = Order(
+        job=job,
+        trigger=trigger,
+        vendor_id=vendor_id,
+        tasks=[params or {}] if tasks is None else tasks,
+        series=series,
+        extra_attrs=extra_attrs or {},
+        queue=queue,
+    )
+    (execution,) = submit_all([order])
     return execution
 
 
-@dataclass(frozen=True)
-class Order:
-    """What `submit` is told, of an execution with one task."""
-
-    job: type[Job]
-    trigger: Trigger
-    vendor_id: int
-    params: dict[str, Any]
-    series: str
-    extra_attrs: dict[str, Any]
-
-
-def submit_all(orders: Sequence[Order]) -> None:
+def submit_all(orders: Sequence[Order]) -> list[Execution]:
     """Have many things done, in this order: as `submit` for each, in two statements for all."""
+    # Without a savepoint: whoever submits much in one transaction does not want to keep a part of it.
     with transaction.atomic(savepoint=False):
-        executions = Execution.objects.bulk_create(
-            Execution(
-                vendor_type=order.job.vendor_type,
-                vendor_id=order.vendor_id,
-                trigger=order.trigger,
-                extra_attrs=order.extra_attrs,
-            )
-            for order in orders
-        )
+        executions = Execution.objects.bulk_create(map(_execution, orders))
         made = Task.objects.bulk_create(
             Task(
                 execution_id=execution.id,
                 vendor_type=order.job.vendor_type,
-                queue=order.job.queue,
+                queue=order.queue or order.job.queue,
                 series=order.series,
-                params=order.params,
+                params=params,
             )
             for order, execution in zip(orders, executions, strict=True)
+            for params in order.tasks
         )
-        # Of a series the others follow by themselves.
-        first = {task.series or task.id: task for task in reversed(made)}
-        bell.ring_on_commit(list(first.values()))
+        bell.ring_on_commit(turns.at_first(made))
+    return executions
+
+
+def _execution(order: Order) -> Execution:
+    execution = Execution(
+        vendor_type=order.job.vendor_type,
+        vendor_id=order.vendor_id,
+        trigger=order.trigger,
+        extra_attrs=order.extra_attrs,
+    )
+    if not order.tasks:
+        execution.status, execution.end_time = Status.SUCCESS, Now()
+    return execution
 
 
 def stop(execution: Execution) -> None:
@@ -141,17 +163,8 @@ def _ring_for_series(series: str) -> None:
 
 def roll_up(execution_id: int, told: dict[str, Any] | None = None, message: str = "") -> None:
     """Let an execution stand as its tasks do, and know what one of them told; inside the caller's transaction."""
-    execution = Execution.objects.select_for_update().filter(id=execution_id).first()
-    if execution is None:
+    if not _HOLD.row(execution_id):
         return
-    if told:
-        execution.extra_attrs = {**execution.extra_attrs, **told}
-    if message:
-        execution.status_message = message
     # In a following statement: of two tasks that end at once, the second to come here sees both.
-    theirs = Task.objects.filter(execution_id=execution_id)
-    if not theirs.filter(status__in=UNFINISHED).exists():
-        execution.status = status.of_execution(set(theirs.values_list("status", flat=True).distinct()))
-        execution.end_time = Now()
-    execution.update_time = Now()
-    execution.save()
+    (statuses,) = _STATUSES.rows(execution_id)[0]
+    _STAND.rows(execution_id, status.of_execution(statuses), json.dumps(told or {}), message)

@@ -1,6 +1,10 @@
-"""Whose turn it is: the tasks that may begin now because another one ended, or because nobody heard their bell."""
+"""Whose turn it is: the tasks that may begin now because they were made, because another one ended, or because nobody
+heard their bell."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
 
 from jobservice.job import JOBS
 from jobservice.models import Task
@@ -8,6 +12,21 @@ from jobservice.models.task import TaskQuerySet
 
 Turn = tuple[int, str]
 """A task's id and its queue: what a bell is rung with."""
+
+
+def at_first(tasks: Iterable[Task]) -> list[Task]:
+    """Of tasks that were just made those that may begin: of a series, and of a kind of which only some may run, the
+    others follow by themselves."""
+    chosen: list[Task] = []
+    series: set[str] = set()
+    kinds: Counter[str] = Counter()
+    for task in tasks:
+        most = most_of(task.vendor_type)
+        if task.series not in series and (most is None or kinds[task.vendor_type] < most):
+            chosen.append(task)
+            kinds[task.vendor_type] += 1
+            series |= {task.series} - {""}
+    return chosen
 
 
 def after(task: Task) -> list[Turn]:

@@ -24,6 +24,7 @@ from django.db.models.functions import Greatest
 
 from core import clock, configuration, errors, http
 from core.events import emit
+from core.postgres.prepared import Columns, Statement
 from jobservice import service
 from jobservice.context import Context, Stopped
 from jobservice.job import JOBS
@@ -55,6 +56,31 @@ CHARACTERS_AT_ONCE = 1_000_000
 _LATER = (408, 425, 429)
 # Among so many failures of a policy the last one of one of its endpoints is looked for.
 _RECENT = 20
+# Asked for every message.
+_TARGET = Columns(WebhookTarget, "target")
+_POLICY = Columns(WebhookPolicy, "policy")
+_PROJECT = Columns(Project, "project", without=("metadata", "owner_id", "created", "updated"))
+_FIND = Statement(
+    "bigint",
+    f"""
+    SELECT {_TARGET.sql}, {_POLICY.sql}, {_PROJECT.sql} FROM projects_webhooktarget target
+    JOIN projects_webhookpolicy policy ON policy.id = target.policy_id
+    JOIN projects_project project ON project.id = policy.project_id
+    WHERE target.id = $1
+    """,  # noqa: S608 - columns of our own
+)
+# For each policy and kind a look at the end of the index job_execution_of_event, however much was sent.
+_LAST = Statement(
+    "text, bigint[], text[]",
+    """
+    SELECT asked.policy, asked.event_type, last.start_time
+    FROM unnest($2, $3) AS asked (policy, event_type), LATERAL (
+        SELECT start_time FROM job_execution
+        WHERE vendor_type = $1 AND vendor_id = asked.policy AND extra_attrs ->> 'event_type' = asked.event_type
+        ORDER BY start_time DESC LIMIT 1
+    ) last
+    """,
+)
 
 
 class Silence(StrEnum):
@@ -193,12 +219,14 @@ def _order(target: WebhookTarget, message: Message) -> Order:
         job=JOBS[VENDOR_TYPES[WebhookTarget.Type(target.type)]],
         trigger=Trigger.EVENT,
         vendor_id=message.policy_id,
-        params={
-            "target": target.pk,
-            "message": message.id,
-            "content_type": kind.content_type(target.payload_format),
-            "body": body,
-        },
+        tasks=[
+            {
+                "target": target.pk,
+                "message": message.id,
+                "content_type": kind.content_type(target.payload_format),
+                "body": body,
+            }
+        ],
         series=target.series,
         extra_attrs={"event_type": message.event_type, "payload": body},
     )
@@ -234,14 +262,14 @@ def redeliver(*, project: Project, policy_id: int, execution_id: int, actor: Act
     return made
 
 
-def executions_of(policy: WebhookPolicy) -> Any:
+def executions_of(policy: WebhookPolicy) -> QuerySet[Execution]:
     """What was sent for a policy."""
     return Execution.objects.filter(vendor_type__in=VENDOR_TYPES.values(), vendor_id=policy.pk)
 
 
 def find_execution(policy: WebhookPolicy, number: int) -> Execution:
     """One of a policy's executions by its number; NotFound."""
-    execution: Execution | None = executions_of(policy).filter(id=number).first()
+    execution = executions_of(policy).filter(id=number).first()
     if execution is None:
         raise errors.NotFound(f"execution {number} not found in webhook policy {policy.pk}")
     return execution
@@ -279,6 +307,14 @@ def trouble_at(target: WebhookTarget) -> str:
     tasks = Task.objects.filter(execution_id__in=sent.order_by("-id").values("id")[:_RECENT], series=target.series)
     failed = tasks.order_by("-id").first()
     return failed.status_message if failed else ""
+
+
+def last_told(policies: Sequence[WebhookPolicy]) -> dict[tuple[int, str], datetime]:
+    """When each policy last told of each kind of event that it wants to hear of: (its id, the kind) → the time."""
+    asked = [(policy.pk, event_type) for policy in policies for event_type in policy.event_types]
+    ids, event_types = [id for id, _ in asked], [event_type for _, event_type in asked]
+    rows = [row for kind in VENDOR_TYPES.values() for row in _LAST.rows(kind, ids, event_types)]
+    return {(id, event_type): moment for id, event_type, moment in sorted(rows, key=lambda row: row[2])}
 
 
 # --- one message to one endpoint ----------------------------------------------------------------------------------
@@ -323,7 +359,14 @@ def failing_since(*, since: datetime | None, last: datetime | None, now: datetim
 
 
 def _target(number: int) -> WebhookTarget | None:
-    return WebhookTarget.objects.select_related("policy__project").filter(pk=number).first()
+    """An endpoint as it is now, with its policy and project at hand."""
+    row = _FIND.row(number)
+    if row is None:
+        return None
+    target = _TARGET.instance(row[: _TARGET.count])
+    target.policy = _POLICY.instance(row[_TARGET.count : -_PROJECT.count])
+    target.policy.project = _PROJECT.instance(row[-_PROJECT.count :])
+    return target
 
 
 def silence_of(target: WebhookTarget) -> Silence | None:

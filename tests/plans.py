@@ -1,11 +1,29 @@
-"""What PostgreSQL really did for a statement: robust where a time is not."""
+"""What PostgreSQL was asked, and what it really did for a statement: robust where a time is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection
+
+Asked = tuple[str, tuple[Any, ...]]
+
+
+@contextmanager
+def statements() -> Iterator[list[Asked]]:
+    """All that this thread has the database execute in the block, with arguments; those that are prepared as well,
+    which Django's log of queries does not have."""
+    asked: list[Asked] = []
+
+    def hear(execute: Callable[..., Any], sql: str, arguments: Any, *more: Any) -> Any:
+        if not sql.startswith("PREPARE"):
+            asked.append((sql, tuple(arguments or ())))
+        return execute(sql, arguments, *more)
+
+    with connection.execute_wrapper(hear):
+        yield asked
 
 
 def nodes(sql: str, *arguments: Any) -> Iterator[dict[str, Any]]:

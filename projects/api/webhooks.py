@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar, Required
+from typing import Any, Required
 
-from django.db.models import Max
+from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,12 +14,10 @@ from core.api import json
 from core.api.forms import Flag, Form, Text
 from core.api.operations import operation
 from jobservice.api.executions import PolicyExecutions, PolicyTasks
-from jobservice.job import Job
 from jobservice.models import Execution
 from projects import webhook_deliveries, webhook_policies
 from projects.api import answers
 from projects.api.parents import InProject
-from projects.jobs import Slack, Webhook
 from projects.models import WebhookPolicy, WebhookTarget
 from projects.webhook_policies import Terms
 from projects.webhooks import KINDS
@@ -134,7 +131,7 @@ class Webhooks(InProject):
     @operation("When each policy last told of each kind of event", gives=list[answers.WebhookLastTrigger])
     def last_trigger(self, request: Request, **_: Any) -> Response:
         policies = list(WebhookPolicy.objects.filter(project=self.get_project()).order_by("name"))
-        latest = _latest(policies)
+        latest = webhook_deliveries.last_told(policies)
         return Response(
             [
                 json.without_empty(
@@ -164,10 +161,9 @@ class OfWebhookPolicy(InProject):
     """What was sent for the policy of the path."""
 
     resource = _RESOURCE
-    jobs: ClassVar[tuple[type[Job], ...]] = (Webhook, Slack)
 
-    def get_policy_id(self) -> int:
-        return webhook_policies.find(self.get_project(), self.kwargs["policy_id"]).pk
+    def executions(self) -> QuerySet[Execution]:
+        return webhook_deliveries.executions_of(webhook_policies.find(self.get_project(), self.kwargs["policy_id"]))
 
 
 class WebhookExecutions(OfWebhookPolicy, PolicyExecutions):
@@ -242,12 +238,3 @@ def _job(execution: Execution) -> dict[str, Any]:
             "update_time": json.time(execution.update_time),
         }
     )
-
-
-def _latest(policies: Iterable[WebhookPolicy]) -> dict[tuple[int, str], Any]:
-    """When each policy last told of each kind of event: (its id, the kind) → the time."""
-    sent = Execution.objects.filter(
-        vendor_type__in=webhook_deliveries.VENDOR_TYPES.values(), vendor_id__in=[policy.pk for policy in policies]
-    )
-    rows = sent.values_list("vendor_id", "extra_attrs__event_type").annotate(latest=Max("start_time")).order_by()
-    return {(policy_id, event_type): latest for policy_id, event_type, latest in rows}

@@ -165,6 +165,26 @@ def test_what_a_killed_one_did_is_begun_again_and_ends(own_redis: Redis, notes: 
     goes_on(notes)
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["a process", "the whole worker"])
+def test_a_series_whose_worker_is_killed_goes_on_where_it_was_and_in_order(
+    own_redis: Redis, notes: Path, whole: bool
+) -> None:
+    with crew(own_redis, "one", "two") as programs:
+        made = [submit(notes, 50, series="one") for _ in range(5)]
+        wait(lambda: tasks_of(made[2])[0].state.get("step", 0) > 5)
+        process = busy_process(notes)
+        if whole:
+            os.killpg(whose(process, programs).pid, signal.SIGKILL)
+        else:
+            os.kill(process, signal.SIGKILL)
+        wait(lambda: [stands(execution) for execution in made] == ["Success"] * 5)
+    tasks = [task for execution in made for task in tasks_of(execution)]
+    assert [task.deaths for task in tasks] == [0, 0, 1, 0, 0]
+    # Nobody was left out or overtaken, and only what had not ended was begun once more.
+    expected = [task.id for task in tasks for _ in range(1 + task.deaths)]
+    assert [int(number) for _, number, *_ in lines(notes, "begin")] == expected
+
+
 def whose(process: int, programs: list[Process]) -> Process:
     """The worker whose process this is."""
     return next(program for program in programs if program.pid == os.getpgid(process))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIRequestFactory, force_authenticate
@@ -13,7 +14,6 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 from core import errors
 from jobservice import service
 from jobservice.api import executions
-from jobservice.job import Job
 from jobservice.models import Execution, Task, TaskLog
 from jobservice.status import Status, Trigger
 from rbac.models import User
@@ -28,12 +28,11 @@ DEFINITIONS = contract.definitions({})
 
 class OfWork:
     resource = "replication"
-    jobs: ClassVar[tuple[type[Job], ...]] = (Work,)
 
-    def get_policy_id(self: Any) -> int:
+    def executions(self: Any) -> QuerySet[Execution]:
         if self.kwargs["policy_id"] not in (POLICY, OTHER):
             raise errors.NotFound("policy not found")
-        return int(self.kwargs["policy_id"])
+        return Execution.objects.filter(vendor_type=Work.vendor_type, vendor_id=self.kwargs["policy_id"])
 
 
 class Executions(OfWork, executions.PolicyExecutions):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
-from django.test.utils import CaptureQueriesContext
 
-from jobservice import bell, claims, runner, sweep, turns
+from jobservice import bell, claims, runner, sweep, turns, workers
+from jobservice.context import Context
 from jobservice.models import Execution, Task
 from jobservice.status import Status, Trigger
 from tests.jobservice.jobs import Work
-from tests.plans import nodes, rows_of
+from tests.plans import nodes, rows_of, statements
 
 pytestmark = pytest.mark.django_db
 MANY, FEW = 5_000, 20
@@ -44,13 +45,15 @@ def first_of(series: str) -> Task:
 
 
 def most_rows(do: Callable[[], object]) -> int:
-    """The most rows that a part of any SELECT that it asks looks at.
+    """The most rows that a part of any SELECT that it asks, or of any prepared statement, looks at.
 
     Not counted is what a bitmap takes from an index: some hundred entries a page, and dead ones among them.
     """
-    with CaptureQueriesContext(connection) as captured:
+    with statements() as asked:
         do()
-    plans = [nodes(query["sql"]) for query in captured if query["sql"].startswith("SELECT")]
+    with transaction.atomic():
+        plans = [list(nodes(sql, *arguments)) for sql, arguments in asked if sql.startswith(("SELECT", "EXECUTE"))]
+        transaction.set_rollback(True)
     return max(rows_of(node) for plan in plans for node in plan if node["Node Type"] != "Bitmap Index Scan")
 
 
@@ -59,6 +62,20 @@ def test_one_of_many_is_claimed_and_ended_like_one_of_few(series: str) -> None:
     task = first_of(series)
     assert most_rows(lambda: runner.run_claimed(claims.claim(task.id, worker="test/1") or task)) <= FEW
     assert Task.objects.get(id=task.id).status == "Success"
+
+
+def test_a_long_series_goes_on_at_the_cost_of_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def three(ctx: Context, params: dict[str, Any]) -> None:
+        done.append(ctx.task_id)
+        if len(done) == 3:
+            monkeypatch.setattr(workers, "is_ending", lambda: True)
+
+    monkeypatch.setattr(Work, "deed", staticmethod(three))
+    first = first_of("long")
+    assert most_rows(lambda: runner.run(first.id, worker="test/1")) <= FEW
+    assert done == [first.id, first.id + 1, first.id + 2]
 
 
 def test_who_follows_in_a_long_series_is_found_at_once() -> None:

@@ -92,6 +92,24 @@ def test_no_more_of_a_kind_run_than_may_by_all_workers_together(notes: Path) -> 
     assert most == 2
 
 
+def test_a_series_runs_in_order_and_one_at_a_time_whoever_works(notes: Path) -> None:
+    with worker("one"), worker("two"):
+        made = [submit(notes, 3, series="one") for _ in range(40)]
+        wait(lambda: stands(made[-1]) == "Success")
+    expected = [f"{word} {task.id}" for execution in made for task in tasks_of(execution) for word in ("begin", "end")]
+    assert [line.rsplit(" ", 2)[0] for line in notes.read_text().splitlines()] == expected
+
+
+def test_a_series_without_an_end_makes_nobody_wait_for_it(notes: Path, tmp_path: Path) -> None:
+    with worker("one", FRONT, 1):
+        endless = submit(tmp_path / "endless", 20, series="endless", count=200)
+        busy_process(tmp_path / "endless")
+        others = [submit(notes, series="other"), submit(notes, queue=Queue.EVENT)]
+        wait(lambda: [stands(each) for each in others] == ["Success"] * 2)
+        assert Task.objects.pending().filter(execution_id=endless.id).count() > 1
+        service.stop(endless)
+
+
 def test_a_worker_that_ends_is_no_longer_listed(notes: Path) -> None:
     with worker("one") as process:
         assert [pool.pool_id for pool in workers.present()] == ["one@test"]

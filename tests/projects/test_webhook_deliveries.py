@@ -20,13 +20,14 @@ from django.test.utils import CaptureQueriesContext
 
 from core import addresses, clock, errors, http
 from core.events import emit
-from jobservice import relay
+from jobservice import relay, runner
 from jobservice.models import Execution, Task, TaskLog
 from projects import webhook_deliveries, webhook_policies
 from projects.events import ArtifactDeleted
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
 from projects.webhook_deliveries import NotSent, is_last_try
 from rbac.access import Actor
+from tests import plans
 from tests.projects.webhooks import DIGEST, TARGET, happen, make_policy, tags_told, work
 from tests.receiver import Receiver, receiving, reply
 from tests.rows import Story
@@ -520,6 +521,23 @@ def test_the_relay_reads_no_secrets_and_nothing_that_may_be_long(story: Story, a
     (read,) = [query["sql"] for query in asked if 'FROM "projects_webhooktarget"' in query["sql"]]
     assert not [name for name in ("auth_header", "secret", "description", "address") if f'"{name}"' in read]
     assert Task.objects.exists()
+
+
+def test_what_a_message_costs_is_counted(receiver: Receiver, story: Story, alice: Actor) -> None:
+    """No connection of its own. Its endpoint; and in one transaction, which is a savepoint here, its log, its end, its
+    execution's row, tasks and end, and the next one's begin."""
+    make_policy(story.team, alice, receiver.url)
+    costs = []
+    for number in (1, 11):
+        happen(story.team, *(f"v{number}.{each}" for each in range(number)))
+        relay.run()
+        first = Task.objects.pending().earliest("id")
+        with plans.statements() as asked:
+            runner.run(first.id, worker="test/1")
+        costs.append(len(asked))
+    assert set(statuses()) == {"Success"}
+    assert costs[1] - costs[0] == 10 * (1 + 2 + 6)
+    assert (len(receiver.received), receiver.connections) == (12, 1)
 
 
 def test_to_relay_fifty_events_costs_no_more_questions_than_one(story: Story, alice: Actor) -> None:

@@ -8,15 +8,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
-from core import clock, configuration, http
+from core import clock, configuration, http, partitions
 from core.addresses import Reach
+from core.api import json as api_json
 from jobservice import relay
-from jobservice.models import Task
+from jobservice.models import Execution, Task
 from projects import webhook_policies
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
 from rbac.roles import Role
-from tests import rows
+from tests import plans, rows
 from tests.projects.webhooks import TARGET, happen, make_policy, tags_told, work
 from tests.receiver import Receiver, receiving, reply
 from tests.rest import Api, code
@@ -127,6 +129,49 @@ def test_what_was_sent_is_listed_and_sent_once_more(story: Story, receiver: Rece
     assert json.loads(jobs[0]["job_detail"])["type"] == "PUSH_ARTIFACT"
     (last,) = alice.get("/projects/team/webhook/lasttrigger").json()
     assert last["last_trigger_time"] >= sent["start_time"]
+
+
+def test_when_each_kind_was_last_told_is_said_whoever_was_told_last(story: Story) -> None:
+    both = make_policy(story.team, story.alice, name="both", event_types=("PUSH_ARTIFACT", "DELETE_ARTIFACT"))
+    never = make_policy(story.team, story.alice, name="never")
+    tell(both, "WEBHOOK", "PUSH_ARTIFACT", hours=3)
+    tell(both, "SLACK", "PUSH_ARTIFACT", hours=2)
+    tell(both, "WEBHOOK", "PUSH_ARTIFACT", hours=4)
+    tell(both, "WEBHOOK", "QUOTA_EXCEED", hours=1)
+    Execution.objects.create(
+        vendor_type="REPLICATION", vendor_id=never.pk, trigger="EVENT", extra_attrs={"event_type": "PUSH_ARTIFACT"}
+    )
+    rows = Api(story.alice).get("/projects/team/webhook/lasttrigger").json()
+    latest = Execution.objects.get(vendor_type="SLACK").start_time
+    assert [(row["policy_name"], row["event_type"], row["last_trigger_time"]) for row in rows] == [
+        ("both", "PUSH_ARTIFACT", api_json.time(latest)),
+        ("both", "DELETE_ARTIFACT", api_json.NEVER),
+        ("never", "PUSH_ARTIFACT", api_json.NEVER),
+    ]
+
+
+def test_when_each_kind_was_last_told_costs_the_same_however_much_was(story: Story) -> None:
+    partitions.make_all()
+    policy = make_policy(story.team, story.alice, event_types=("PUSH_ARTIFACT", "DELETE_ARTIFACT"))
+    tell(policy, "WEBHOOK", "DELETE_ARTIFACT", hours=24 * 80)
+    tell(policy, "WEBHOOK", "PUSH_ARTIFACT", hours=24, times=20_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE job_execution")
+    with plans.statements() as asked:
+        assert len(Api(story.alice).get("/projects/team/webhook/lasttrigger").json()) == 2
+    found = [list(plans.nodes(sql, *arguments)) for sql, arguments in asked if sql.startswith(("SELECT", "EXECUTE"))]
+    assert max(plans.rows_of(node) for plan in found for node in plan) < 100
+
+
+def tell(policy: WebhookPolicy, kind: str, event_type: str, *, hours: int, times: int = 1) -> None:
+    """It was told so many hours ago."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO job_execution (vendor_type, vendor_id, trigger, extra_attrs, start_time)"
+            " SELECT %s, %s, 'EVENT', jsonb_build_object('event_type', %s::text),"
+            " now() - make_interval(hours => %s, secs => number) FROM generate_series(1, %s) number",
+            [kind, policy.pk, event_type, hours, times],
+        )
 
 
 @pytest.mark.parametrize(
