@@ -147,7 +147,7 @@ class Context:
             TaskLog.objects.create(task_id=self.task_id, text="".join(lines))
 
     def _add_line(self, level: int, text: str) -> None:
-        line = f"{_moment(clock.now())} [{logging.getLevelName(level)}] {text}\n"
+        line = log_line(clock.now(), logging.getLevelName(level), text)
         with self._lock:
             if (self._room <= 0 and level < logging.WARNING) or self._room <= -LOG_MOST_BYTES:
                 return
@@ -189,6 +189,11 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._add(record.levelno, storable_text(self.format(record)))
+
+
+def log_line(moment: datetime, level: str, text: str) -> str:
+    """A line of a task's log."""
+    return f"{_moment(moment)} [{level}] {text}\n"
 
 
 def storable_text(text: str) -> str:
