@@ -20,14 +20,19 @@ MOST_MS = 100.0
 """What is promised of each page."""
 PAGE_SIZE = 100
 _ARTIFACTS = "/projects/shop/repositories/web/artifacts"
+_HOOKS = "/projects/shop/webhook/policies"
 # That project holds 2000 repositories and a crowd of everything; `web` there has 10,000 tags, and one image of `api`
-# hundreds of tags and accessories.
+# hundreds of tags and accessories. More than 10,000 messages were sent for the policy `hook`, `sent` is one of them; it
+# has one task, as all have.
 LISTS = (
     "/projects",
     "/projects/shop/members",
     "/projects/shop/artifacts",
     "/projects/shop/immutabletagrules",
-    "/projects/shop/webhook/policies",
+    _HOOKS,
+    f"{_HOOKS}/{{hook}}/executions",
+    f"{_HOOKS}/{{hook}}/executions/{{sent}}/tasks",
+    "/projects/shop/webhook/jobs?policy_id={hook}",
     "/projects/shop/logs",
     "/projects/shop/auditlog-exts",
     "/audit-logs",
@@ -51,14 +56,6 @@ LISTS = (
     "/users",
     "/users/search?username=a",
 )
-
-_HOOK = "/projects/shop/webhook/policies/1"
-UNMEASURED = (
-    f"{_HOOK}/executions",
-    f"{_HOOK}/executions/1/tasks",
-    "/projects/shop/webhook/jobs?policy_id=1",
-)
-"""The demo has no webhooks yet, so these would be pages without rows."""
 
 
 @dataclass
@@ -88,7 +85,8 @@ def measure(target: Crowded, rounds: int) -> list[Page]:
     which does not count.
     """
     client = Client(target.url)
-    pages = [page for who in target.accounts for path in LISTS for page in _ends(client, target, who, path)]
+    paths = _paths(client, target)
+    pages = [page for who in target.accounts for path in paths for page in _ends(client, target, who, path)]
     for _ in range(rounds):
         for page in pages:
             began = time.monotonic()
@@ -102,9 +100,20 @@ def missed(pages: Sequence[Page]) -> list[str]:
     return [f"{page.path} page {page.number} as {page.who}" for page in pages if not page.is_reached]
 
 
+def _paths(client: Client, target: Crowded) -> list[str]:
+    """The lists, with the numbers of what they are lists of."""
+    hook = _first_id(client, target, f"{_HOOKS}?q=name=ci-0")
+    sent = _first_id(client, target, f"{_HOOKS}/{hook}/executions?page_size=1")
+    return [path.format(project=target.project, hook=hook, sent=sent) for path in LISTS]
+
+
+def _first_id(client: Client, target: Crowded, path: str) -> int:
+    rows = json.loads(client.ask("GET", f"/api/v2.0{path}", target.credentials("admin")).body)
+    return int(rows[0]["id"])
+
+
 def _ends(client: Client, target: Crowded, who: str, path: str) -> Iterator[Page]:
     """A list's first and last page, each asked for once."""
-    path = path.format(project=target.project)
     answer = client.send("GET", _address(path, 1), target.credentials(who))
     if answer.status == 403:
         return

@@ -22,10 +22,11 @@ else:
 
 
 class Undecryptable(errors.Refusal):
-    """A stored secret was encrypted with a key that the secret `fernet-key` does not have (any more)."""
+    """A secret was encrypted with a key that is not in `fernet-key` (any more): put it there as another line."""
 
     status = 500
-    permanent = True
+    # What needs the secret waits for the key.
+    permanent = False
 
 
 class EncryptedTextField(_Text):

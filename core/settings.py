@@ -17,6 +17,8 @@ import structlog
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from core import encryption_keys
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -55,8 +57,14 @@ CA_CERTIFICATE = VAR / "trial-tls" / "ca.crt"
 ALLOWED_HOSTS = ["*"]
 SECRET_KEY = secret("secret-key")
 CREDENTIAL_KEY = secret("credential-key")
-# One a line, the newest first (core/fields.py).
-ENCRYPTION_KEYS = secret("fernet-key").split()
+# The newest first (core/fields.py).
+try:
+    ENCRYPTION_KEYS = encryption_keys.parse(secret("fernet-key"))
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"The secret {SECRETS / 'fernet-key'} cannot be used: {error}. Put back what it was, for what is encrypted in "
+        "the database can be read with that alone (docs/webhooks.md)."
+    ) from error
 DEBUG = False
 
 # --- rooms -------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ class Context:
             _ADD_LINES.rows(self.task_id, "".join(lines))
 
     def _add_line(self, level: int, text: str) -> None:
-        line = f"{_moment(clock.now())} [{logging.getLevelName(level)}] {text}\n"
+        line = log_line(clock.now(), logging.getLevelName(level), text)
         with self._lock:
             if (self._room <= 0 and level < logging.WARNING) or self._room <= -LOG_MOST_BYTES:
                 return
@@ -194,6 +194,11 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._add(record.levelno, storable_text(self.format(record)))
+
+
+def log_line(moment: datetime, level: str, text: str) -> str:
+    """A line of a task's log."""
+    return f"{_moment(moment)} [{level}] {text}\n"
 
 
 def storable_text(text: str) -> str:

@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef
 from core import clock, configuration, errors, oci
 from core.events import SYSTEM, emit
 from core.postgres.prepared import Insert, Statement
-from projects import artifact_configs, links, manifest_repair, manifest_rows, quotas, tags
+from projects import artifact_configs, links, manifest_repair, manifest_rows, quota_news, quotas, tags
 from projects.events import ArtifactDeleted, ArtifactPushed
 from projects.models import (
     Accessory,
@@ -139,7 +139,7 @@ def push(*, repository: Repository, manifest: oci.Manifest, tag: str | None, act
         give_up([attempt])
         raise
     told = artifact_configs.read([manifest])[manifest.digest]
-    with quotas.telling_refusals(repository=repository, actor=actor), transaction.atomic():
+    with quota_news.telling_refusals(repository=repository, actor=actor), transaction.atomic():
         record(repository, [(attempt, told)], actor)
     return Pushed(manifest.digest, manifest.subject.digest if manifest.subject else None)
 

@@ -15,7 +15,7 @@ from django.db.models import Sum
 
 from core import errors, locks, oci
 from core.store import client
-from projects import artifacts, contents, links, manifest_repair, manifest_rows, quotas
+from projects import artifacts, contents, links, manifest_repair, manifest_rows, quota_news
 from projects.artifacts import Attempt
 from projects.models import Accessory, Artifact, Manifest, Reference, Repository, RepositoryBlob, Tag
 from rbac.access import Actor
@@ -65,7 +65,7 @@ def copy(*, source: Artifact, repository: Repository, actor: Actor) -> None:
         artifacts.give_up(attempts)
         raise
     told = [piece.artifact.extra_attrs for piece in pieces]
-    with quotas.telling_refusals(repository=repository, actor=actor), transaction.atomic():
+    with quota_news.telling_refusals(repository=repository, actor=actor), transaction.atomic():
         # Two copies with common parts would lock these in different orders.
         locks.wait_in_transaction(f"copy into repository {repository.pk}")
         artifacts.record(repository, list(zip(attempts, told, strict=True)), actor)

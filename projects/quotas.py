@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from django.db import connection, transaction
 
 from core import configuration, errors
-from core.events import SYSTEM, emit
+from core.events import emit
 from core.postgres.prepared import Statement
-from core.short_memory import ShortMemory
-from projects import finders
-from projects.events import QuotaExceeded, QuotaUpdated, QuotaWarned
+from projects import finders, quota_news
+from projects.events import QuotaUpdated
 from projects.models import Project, Quota, Repository
 from rbac.access import Actor
 
@@ -21,9 +18,6 @@ STORAGE = "storage"
 """The one resource that is limited."""
 WARN_AT = 0.85
 """Of the limit; Harbor's."""
-TELL_EVERY_SECONDS = 60.0
-"""A client that is refused tries again, and each layer by itself."""
-_told: ShortMemory[bool] = ShortMemory()
 
 # What counts: configurations, layers and the manifests themselves. A blob counts once per project.
 _USED = """
@@ -104,6 +98,7 @@ def change(*, quota: Quota, hard: Mapping[str, int], actor: Actor) -> None:
             raise errors.NotFound(f"quota {quota.pk} not found")
         row.hard = limit
         row.save(update_fields=["hard", "updated"])
+        quota_news.tell_again(row.project_id)
         emit(QuotaUpdated(actor=actor.name, project_id=row.project_id, project=row.project.name, hard=limit))
 
 
@@ -136,24 +131,6 @@ def is_spent(*, project: Project) -> bool:
     """Whether nothing more fits, so that an upload need not even start."""
     quota = getattr(project, "quota", None)
     return quota is not None and _is_limited(quota) and quota.used >= quota.hard
-
-
-@contextmanager
-def telling_refusals(*, repository: Repository, actor: Actor) -> Iterator[None]:
-    """`tell_refusal` of what is refused inside. Around the transaction, for what is written in there goes with it."""
-    try:
-        yield
-    except errors.QuotaExceeded as refusal:
-        tell_refusal(project=repository.project, repository=repository.name, actor=actor, refusal=refusal)
-        raise
-
-
-def tell_refusal(*, project: Project, repository: str, actor: Actor, refusal: errors.QuotaExceeded) -> None:
-    """Let who wants to know hear that a push met the project's limit: of a repository and process once a minute."""
-    if not _told.get(repository):
-        _told.put(repository, True, seconds=TELL_EVERY_SECONDS)
-        with transaction.atomic():
-            emit(QuotaExceeded(**_news(project, repository, actor.name, refusal.message)))
 
 
 def human(size: int) -> str:
@@ -199,21 +176,13 @@ def _add(quota: Quota, added: int, artifacts: Sequence[int]) -> None:
         repository = Repository.objects.select_related("project").filter(artifacts__in=artifacts).first()
         if repository is not None:
             message = f"quota usage reach {WARN_AT:.0%}: resource storage used {human(used)} of {human(quota.hard)}"
-            emit(QuotaWarned(**_news(repository.project, repository.name, SYSTEM, message)))
+            quota_news.tell_warning(repository=repository, message=message)
     _save(quota, used)
 
 
-def _news(project: Project, repository: str, actor: str, message: str) -> dict[str, Any]:
-    return {
-        "actor": actor,
-        "project_id": project.pk,
-        "project": project.name,
-        "repository": repository,
-        "message": message,
-    }
-
-
 def _save(quota: Quota, used: int) -> None:
+    if used < quota.used and quota.hard != Quota.UNLIMITED:
+        quota_news.tell_again(quota.project_id)
     if quota.used != used:
         quota.used = used
         _SAVE.rows(quota.pk, used)

@@ -153,7 +153,7 @@ def _orders(
                     policy_id=target.policy_id,
                     data=data,
                 )
-                yield _order(target, message)
+                yield order(target, message)
 
 
 def events_data(events: Sequence[NewsOfRepository]) -> Iterator[dict[str, Any]]:
@@ -205,14 +205,16 @@ def _listening(projects: Collection[int | None]) -> dict[int | None, list[Webhoo
         disabled=None, policy__enabled=True, policy__project__in=projects, policy__project__deleted__isnull=True
     )
     targets: dict[int | None, list[WebhookTarget]] = {}
-    # No more than orders are made of: descriptions may be long, and secrets need not be known here.
+    # No more than orders are made of. Descriptions may be long; and without secrets, should their key be lost, what
+    # happens is kept for them all the same.
     columns = ("position", "type", "payload_format", "policy__project", "policy__event_types")
     for target in found.select_related("policy").only(*columns).order_by("policy", "position"):
         targets.setdefault(target.policy.project_id, []).append(target)
     return targets
 
 
-def _order(target: WebhookTarget, message: Message) -> Order:
+def order(target: WebhookTarget, message: Message) -> Order:
+    """What has a message sent to an endpoint."""
     kind = KINDS[target.type]
     body = kind.body(message, target.payload_format)
     return Order(
@@ -391,7 +393,8 @@ def _open_target(number: int) -> WebhookTarget:
 
 
 def _signature(target: WebhookTarget, message_id: str, body: str, timestamp: int) -> dict[str, str]:
-    if not KINDS[target.type].is_signed:
+    # Without a secret: `reencrypt --forget-lost`.
+    if not KINDS[target.type].is_signed or not target.policy.secret:
         return {}
     signed = signature(secret=target.policy.secret, message_id=message_id, timestamp=timestamp, body=body)
     return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": signed}

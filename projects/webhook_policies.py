@@ -108,7 +108,7 @@ def checked(
 
 def create(*, project: Project, terms: Terms, actor: Actor) -> WebhookPolicy:
     """A new policy, with a secret. Conflict when the project has one of this name, Precondition when it has enough."""
-    policy = WebhookPolicy(project=project, creator=actor.name, secret=_new_secret(), created=clock.now())
+    policy = WebhookPolicy(project=project, creator=actor.name, secret=new_secret(), created=clock.now())
     with projects.held(project):
         if WebhookPolicy.objects.filter(project=project).count() >= MOST_POLICIES:
             raise errors.Precondition(f"project {project.name} has {MOST_POLICIES} webhook policies, and no more fit")
@@ -149,7 +149,7 @@ def delete(*, project: Project, policy_id: int, actor: Actor) -> None:
 def change_secret(*, project: Project, policy_id: int, actor: Actor) -> str:
     """Give a policy another secret, and return it: what is sent from now on is signed with it. NotFound."""
     with _changing(project, policy_id) as policy:
-        policy.secret = _new_secret()
+        policy.secret = new_secret()
         policy.save(update_fields=["secret", "updated"])
         emit(_event(WebhookSecretChanged, policy, actor.name))
     return policy.secret
@@ -180,7 +180,8 @@ def secret_key(secret: str) -> bytes:
     return base64.b64decode(secret.removeprefix(_SECRET_PREFIX))
 
 
-def _new_secret() -> str:
+def new_secret() -> str:
+    """Another secret for signatures."""
     return _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 

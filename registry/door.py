@@ -12,7 +12,7 @@ from core import errors
 from core.api.exceptions import as_refusal, render
 from core.oci import RepositoryName
 from core.store import signing
-from projects import quotas
+from projects import quota_news
 from registry.operation import Operation
 from registry.routes import ROUTES, Route
 from registry.views import uploads
@@ -67,7 +67,9 @@ def operation(request: HttpRequest, path: str, method: str) -> tuple[Operation, 
         for policy in route.policies:
             policy(call)
     except errors.QuotaExceeded as refusal:
-        quotas.tell_refusal(project=call.project, repository=call.repository_name, actor=call.actor(), refusal=refusal)
+        quota_news.tell_refusal(
+            project=call.project, repository=call.repository_name, actor=call.actor(), refusal=refusal
+        )
         raise
     return call, route
 

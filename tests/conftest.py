@@ -11,7 +11,7 @@ import pytest
 
 from core import clock, configuration, redis
 from core.short_memory import ShortMemory
-from projects import pulls
+from projects import pulls, quota_news
 from projects.models import Project
 from rbac import credentials, login_limit
 from rbac.models import User
@@ -25,6 +25,7 @@ def clean_memory() -> Iterator[None]:
     redis._away_until = 0.0
     pulls._kept = pulls._Kept()
     login_limit._seen, credentials._verified_here = ShortMemory(), ShortMemory()
+    quota_news._told_here = ShortMemory()
     # Not while the thread of pulls hands over what an earlier test pulled.
     with pulls._handing_over:
         redis.ask(lambda r: r.flushdb())

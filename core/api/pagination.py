@@ -82,9 +82,10 @@ class BoundedPagination(HarborPagination):
 
 
 def _rows(queryset: Any, start: int, stop: int) -> list[Any]:
-    """Rows by their keys: PostgreSQL would work out annotations for all rows before the page too, to leave them out."""
+    """Rows by their keys where others come before them: PostgreSQL would work out the others' annotations too, and sort
+    whole rows, to leave them out."""
     page = queryset[start:stop]
-    return list(queryset.filter(pk__in=page.values("pk")) if queryset.query.annotations else page)
+    return list(queryset.filter(pk__in=page.values("pk")) if start or queryset.query.annotations else page)
 
 
 def _number(request: Request, name: str, default: int) -> int:

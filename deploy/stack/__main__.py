@@ -212,6 +212,7 @@ def _check(layout: Layout, settings: Settings) -> Certificate | None:
     preconditions.check_folder(layout)
     preconditions.check_virtualenv(layout, os.environ.get("WHARF_VENV"), settings)
     preconditions.check_space(layout)
+    preconditions.check_encryption_key(layout)
     postgres.binaries(layout)
     ours = _settings_in_force(layout).ports if supervisor.is_running(layout) else {}
     for port, setting in settings.ports.items():
@@ -267,7 +268,8 @@ def _take_store(layout: Layout, settings: Settings, bucket_key: str) -> None:
     if result.returncode != 0:
         tried.unlink(missing_ok=True)
         said = result.stderr.strip().splitlines() or ["check_store failed without a word"]
-        raise Unusable(said[-1].removeprefix("CommandError: "))
+        reason = said[-1].removeprefix("CommandError: ")
+        raise Unusable(reason.removeprefix("django.core.exceptions.ImproperlyConfigured: "))
     if settings.bucket:
         tried.replace(layout.bucket_key)
     else:

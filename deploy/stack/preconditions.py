@@ -59,6 +59,18 @@ def check_space(layout: Layout) -> None:
         raise Unusable(f"only {free >> 20} MiB are free at {nearest}; {needed >> 20} MiB are needed to start")
 
 
+def check_encryption_key(layout: Layout) -> None:
+    """The key of what is encrypted in the database is there; another one would be of no use to it."""
+    key = layout.secrets / "fernet-key"
+    # An older program encrypted nothing.
+    is_used = (layout.postgres / "PG_VERSION").exists() and (layout.app / "core" / "fields.py").exists()
+    if is_used and not key.exists():
+        raise Unusable(
+            f"{key} is missing, the key of what is encrypted in the database; put it back from your backup. If it is "
+            "lost for good, docs/webhooks.md says how to go on without it"
+        )
+
+
 def bucket_key(path: Path) -> str:
     """The bucket's key out of the operator's file, as a file that programs can read."""
     try:

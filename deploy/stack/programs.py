@@ -128,9 +128,10 @@ def _stores(layout: Layout, settings: Settings) -> list[Program]:
 def _application(layout: Layout, settings: Settings, code: str) -> list[Program]:
     environment = {**layout.environment(), "WHARF_EXTERNAL_URL": settings.external_url, **settings.passed_on}
     python = str(layout.venv / "bin" / "python")
-    # They read the signing key, the trusted certificates and the bucket's key once, at their start.
+    # They read the keys and the trusted certificates once, at their start.
     certificate = read_private(layout.secrets / "token" / "current.crt")
-    changes = [code, _bundle(layout), certificate, _bucket_key(layout, settings)]
+    encryption = read_private(layout.secrets / "fernet-key")
+    changes = [code, _bundle(layout), certificate, encryption, _bucket_key(layout, settings)]
     application = [
         Program(
             name,

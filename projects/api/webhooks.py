@@ -61,9 +61,8 @@ class WebhookPolicies(InProject):
 
     @operation("List a project's webhook policies", lists=answers.WebhookPolicy)
     def list(self, request: Request, **_: Any) -> Response:
-        return self.listing(
-            WebhookPolicy.objects.filter(project=self.get_project()).prefetch_related("targets"), self._as_json
-        )
+        rows = WebhookPolicy.objects.filter(project=self.get_project()).defer("secret").prefetch_related("targets")
+        return self.listing(rows, self._as_json)
 
     @operation("Create a webhook policy", body=PolicyForm, status=201, refuses=(409, 412))
     def create(self, request: Request, **_: Any) -> Response:

@@ -10,12 +10,14 @@ from django.db import connection, transaction
 
 from core import errors, locks
 from core.models import Setting
-from projects.demo import images, log, people
+from projects.demo import history, images, log, people, rules
 from projects.demo.size import SIZES, Size
 from projects.models import Project
 from rbac.models import User
 
 _KEY = "demo"
+# That are made in one transaction.
+_DELIVERIES = 5000
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ def _steps(size: Size) -> Iterator[tuple[str, Callable[[], None]]]:
         yield f"audit log of {month:%Y-%m}", partial(log.make_month, size, month)
     yield "statistics for the planner", _analyze
     yield "quotas", images.recount
+    # At the end: what an older program has made gets them too.
+    yield "immutable tag rules, webhook policies", partial(rules.make_rules, size)
+    yield "months of history", history.make_months
+    for first in range(0, size.deliveries, _DELIVERIES):
+        numbers = range(first, min(first + _DELIVERIES, size.deliveries))
+        yield f"{numbers.stop} of {size.deliveries} deliveries", partial(history.make_deliveries, size, numbers)
+    yield f"{size.runs} garbage collections and purges", partial(history.make_runs, size)
+    yield "statistics of these", _analyze
 
 
 def _analyze() -> None:

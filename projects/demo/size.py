@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from projects.immutable_rules import MOST_RULES
+from projects.webhook_policies import MOST_POLICIES
 from rbac.roles import Role
 
 _USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
@@ -25,12 +27,17 @@ class Size:
     tags_of_one: int
     """Of the first repository, each on an image of its own."""
     each: int
-    """Members, robots and labels of a project."""
+    """Members, robots, labels and immutable tag rules of a project."""
     crowd: int
     """Members, robots and labels of the first project, system robots, global labels; tags and accessories of one
     image."""
     log: int
     """Rows of the audit log, over a year."""
+    deliveries: int
+    """Of webhooks, over the months that are kept; half of them are one policy's."""
+    runs: int
+    """Garbage collections, and as many purges of the audit log."""
+    schedules: int
     is_stored: bool
     """Whether the images' content lies in the store."""
 
@@ -72,6 +79,14 @@ class Size:
         """How many members, robots and labels a project has."""
         return self.crowd if number == 0 else self.each
 
+    def rules(self, project: int) -> int:
+        """How many immutable tag rules a project has: the first as many as one may."""
+        return min(self.in_project(project), MOST_RULES)
+
+    def policies(self, project: int) -> int:
+        """How many webhook policies a project has: the first as many as one may, most have none."""
+        return min(self.crowd, MOST_POLICIES) if project == 0 else int(project % 10 == 1)
+
     def members(self, project: int) -> dict[int, Role]:
         """User → role: the owner, the first user in every tenth project, and others."""
         others = [(project * 31 + number * 17) % self.users for number in range(self.in_project(project) - 1)]
@@ -86,11 +101,11 @@ class Size:
 
 SMALL = Size(
     users=8, groups=2, projects=4, repositories=20, artifacts=120, tags_of_one=25, each=3, crowd=5, log=500,
-    is_stored=True,
+    deliveries=40, runs=6, schedules=0, is_stored=True,
 )  # fmt: skip
 LARGE = Size(
     users=2000, groups=300, projects=1000, repositories=20_000, artifacts=200_000, tags_of_one=10_000, each=12,
-    crowd=500, log=1_000_000, is_stored=False,
+    crowd=500, log=1_000_000, deliveries=20_000, runs=2000, schedules=1000, is_stored=False,
 )  # fmt: skip
 SIZES = {"small": SMALL, "large": LARGE}
 

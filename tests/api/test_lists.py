@@ -196,6 +196,20 @@ def test_what_a_row_counts_is_counted_for_the_rows_of_the_page_alone() -> None:
         assert sum(node["Actual Loops"] for node in read) == 2
 
 
+def test_what_comes_before_a_page_is_gone_through_by_its_keys_alone() -> None:
+    """As whole rows, those of ten thousand deliveries with their payloads would be sorted on disk."""
+    story = rows.make_story()
+    policy, *_ = rows.make_webhook(story.team)
+    for _ in range(5):
+        rows.make_delivery(policy)
+    with CaptureQueriesContext(connection) as asked:
+        answer = Api(story.alice).get(f"/projects/team/webhook/policies/{policy.pk}/executions?page_size=2&page=2")
+    assert len(answer.json()) == 2
+    (listing,) = [query["sql"] for query in asked if "OFFSET" in query["sql"]]
+    (limit,) = [node for node in plans.nodes(listing) if node["Node Type"] == "Limit"]
+    assert limit["Plan Width"] <= 16
+
+
 def test_every_list_stands_in_the_table() -> None:
     """A list is what has an action of that name, or what Harbor's contract says to be an array."""
     arrays = {

@@ -9,14 +9,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from core import redis
-from projects import pulls
+from projects import artifacts, pulls
 from projects.models import Artifact, Project, PullFold, PullGap, Reference, Repository, Tag
 from rbac.models import User
 from tests import factories
 from tests.e2e.client import OCI_INDEX, Image, make_image, make_index
+from tests.projects.webhooks import make_policy, work
+from tests.receiver import Receiver
+from tests.registry.test_door import token_for
 
 pytestmark = pytest.mark.django_db
 
@@ -185,3 +189,100 @@ def test_what_may_have_been_pulled_while_nobody_could_count_counts_as_pulled(art
     assert is_unpulled(), "it was not there yet"
     Artifact.objects.update(pulled=now)
     assert not is_unpulled()
+
+
+# --- what webhooks hear of it ------------------------------------------------------------------------------------
+def pull(artifact: Artifact, actor: User, reference: str, *, method: str = "GET") -> None:
+    """As a client does it, through the door."""
+    name = artifact.repository.name
+    headers = {"Authorization": f"Bearer {token_for(actor, f'repository:{name}:pull')}"}
+    answer = Client().generic(method, f"/v2/{name}/manifests/{reference}", headers=headers)
+    assert answer.status_code == 200
+
+
+def heard(receiver: Receiver) -> list[tuple[str, list[tuple[str, str]], dict[str, str]]]:
+    """What the receiver was told: type, digests with their tags, and what else there is to say."""
+    work()
+    return [
+        (
+            told["type"],
+            [(resource["digest"], resource["tag"]) for resource in told["event_data"]["resources"]],
+            told["event_data"]["custom_attributes"],
+        )
+        for told in receiver.documents
+    ]
+
+
+def test_pulls_that_were_folded_arrive_at_a_receiver_once_with_their_number(
+    artifact: Artifact, team: Project, alice: User, carol: User, receiver: Receiver
+) -> None:
+    make_policy(team, alice, receiver.url, event_types=("PULL_ARTIFACT",))
+    other = factories.push(artifact.repository, alice, "other")
+    factories.push(artifact.repository, alice, "unpulled")
+    pull(artifact, alice, "v1")
+    pull(artifact, carol, "v1")
+    pull(artifact, carol, artifact.digest)
+    pull(artifact, carol, "v1", method="HEAD")
+    pull(other, carol, other.digest)
+    assert heard(receiver) == [], "nobody has counted them yet"
+    pulls.fold()
+    expected = [
+        ("PULL_ARTIFACT", [(artifact.digest, "v1")], {"pull_count": "3"}),
+        ("PULL_ARTIFACT", [(other.digest, other.digest)], {"pull_count": "1"}),
+    ]
+    assert heard(receiver) == expected
+    pulls.fold()
+    assert heard(receiver) == expected
+    assert {told["operator"] for told in receiver.documents} == {""}
+    pull(artifact, carol, "v1")
+    pulls.fold()
+    assert heard(receiver)[2:] == [("PULL_ARTIFACT", [(artifact.digest, "v1")], {"pull_count": "1"})]
+
+
+def test_a_fold_that_died_before_it_was_true_tells_of_its_pulls_once(
+    artifact: Artifact, team: Project, alice: User, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_policy(team, alice, receiver.url, event_types=("PULL_ARTIFACT",))
+    pull(artifact, alice, "v1")
+    announce = pulls._announce
+
+    def announce_and_die(gathered: Any) -> None:
+        announce(gathered)
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pulls, "_announce", announce_and_die)
+        with pytest.raises(ZeroDivisionError):
+            pulls.fold()
+    assert heard(receiver) == []
+    pulls.fold()
+    assert heard(receiver) == [("PULL_ARTIFACT", [(artifact.digest, "v1")], {"pull_count": "1"})]
+
+
+def test_looking_at_an_image_is_no_pull_to_be_told_of(
+    artifact: Artifact, team: Project, alice: User, receiver: Receiver
+) -> None:
+    make_policy(team, alice, receiver.url, event_types=("PULL_ARTIFACT",))
+    pull(artifact, alice, "v1", method="HEAD")
+    pulls.fold()
+    assert heard(receiver) == []
+
+
+def test_what_was_deleted_before_its_pulls_were_folded_is_not_told(
+    artifact: Artifact, team: Project, alice: User, receiver: Receiver
+) -> None:
+    make_policy(team, alice, receiver.url, event_types=("PULL_ARTIFACT",))
+    pull(artifact, alice, "v1")
+    artifacts.delete(artifact=artifact, actor=alice)
+    pulls.fold()
+    assert heard(receiver) == []
+
+
+def test_pulls_are_told_only_where_somebody_wants_to_hear_of_them(
+    artifact: Artifact, team: Project, alice: User, receiver: Receiver
+) -> None:
+    make_policy(team, alice, receiver.url, event_types=("DELETE_ARTIFACT",))
+    make_policy(factories.project("other", alice), alice, receiver.url, event_types=("PULL_ARTIFACT",))
+    pull(artifact, alice, "v1")
+    pulls.fold()
+    assert heard(receiver) == []

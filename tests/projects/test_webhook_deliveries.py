@@ -7,9 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -34,14 +32,6 @@ from tests.rows import Story
 
 pytestmark = pytest.mark.django_db
 SECRET = "Bearer of-nobody-else"
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver in a network that the operator allows."""
-    monkeypatch.setattr(http, "OF_PROJECTS", addresses.Reach(allowed=(ip_network("127.0.0.0/8"),)))
-    with receiving() as opened:
-        yield opened
 
 
 @pytest.fixture

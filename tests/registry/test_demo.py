@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 from io import StringIO
 from itertools import islice
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from core import locks
+from core import clock, locks
 from core.store import client
-from projects import quotas
+from jobservice import schedules
+from jobservice.models import Execution, Schedule, Task, TaskLog
+from projects import quotas, webhook_deliveries
 from projects.demo import seeding
 from projects.demo import size as sizes
 from projects.demo.size import LARGE, SMALL
-from projects.models import Accessory, Artifact, AuditLog, Member, Project, Quota, Repository, Tag
+from projects.models import (
+    Accessory,
+    Artifact,
+    AuditLog,
+    ImmutableRule,
+    Member,
+    Project,
+    Quota,
+    Repository,
+    Tag,
+    WebhookPolicy,
+    WebhookTarget,
+)
 from rbac.models import Robot, User
 from registry.verify import verify
 from tests import factories
@@ -26,7 +43,7 @@ from tests.registry.test_door import token_for
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
 # As the large one is made, of what a test has time for.
 FEW = replace(LARGE, users=20, groups=3, projects=12, repositories=60, artifacts=400, tags_of_one=50, each=3, crowd=9,
-              log=120)  # fmt: skip
+              log=120, deliveries=40, runs=6, schedules=5)  # fmt: skip
 
 
 def seed(name: str = "small") -> str:
@@ -70,9 +87,51 @@ def test_the_large_demo_is_rows_alone_with_every_number_right(admin: User) -> No
     busy = Artifact.objects.get(repository__name="shop/api", tags__name="latest")
     assert (busy.tags.count(), Accessory.objects.filter(subject_digest=busy.digest).count()) == (9, 9)
     assert Member.objects.filter(user__username="alice").count() > 1
+    assert ImmutableRule.objects.filter(project__name="shop").count() == 9
+    assert (WebhookPolicy.objects.filter(project__name="shop").count(), WebhookPolicy.objects.count()) == (9, 11)
+    busiest = WebhookPolicy.objects.get(project__name="shop", name="ci-0")
+    sent = webhook_deliveries.executions_of(busiest)
+    assert sent.count() > FEW.deliveries / 2
+    assert list(sent.order_by("-id")) == list(sent.order_by("-start_time"))
+    assert Execution.objects.count() == Task.objects.count() == FEW.deliveries + 2 * FEW.runs
+    assert Schedule.objects.count() == 5
     for quota in Quota.objects.select_related("project"):
         assert quota.used == quotas.usage(project=quota.project)
     assert not (STORE / "blobs").exists()
+
+
+def test_what_was_sent_reads_as_if_it_had_been(admin: User) -> None:
+    """Each message that the demo sent is one that a webhook might send, and its log tells of it."""
+    seed()
+    sent = webhook_deliveries.executions_of(WebhookPolicy.objects.get(project__name="shop", name="ci-0"))
+    for execution in sent:
+        task = Task.objects.get(execution_id=execution.id)
+        assert (task.status, task.extra_attrs) == (execution.status, told(execution.extra_attrs))
+        assert f"answered {task.extra_attrs['response_status']}" in TaskLog.objects.get(task_id=task.id).text
+        (pushed,) = json.loads(execution.extra_attrs["payload"])["event_data"]["resources"]
+        assert Artifact.objects.filter(manifest_id=pushed["digest"], tags__name=pushed["tag"]).exists()
+    assert {execution.status for execution in sent} == {"Success", "Error"}
+
+
+def told(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a delivery's task tells of it."""
+    return {name: facts[name] for name in ("response_status", "duration_ms")}
+
+
+def test_a_push_to_a_demo_calls_nobody(admin: User) -> None:
+    seed()
+    assert WebhookPolicy.objects.count() == SMALL.crowd + 1
+    assert not WebhookPolicy.objects.filter(enabled=True).exists()
+    assert all(target.address.endswith(".invalid/hook") for target in WebhookTarget.objects.all())
+
+
+@pytest.mark.usefixtures("few")
+def test_what_is_scheduled_in_the_demo_begins_nothing(admin: User) -> None:
+    seed("large")
+    Schedule.objects.update(fired=clock.now() - timedelta(days=2))
+    before = Execution.objects.count()
+    assert schedules.fire_due() == 0
+    assert Execution.objects.count() == before
 
 
 @pytest.mark.usefixtures("few")

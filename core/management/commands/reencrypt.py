@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -9,27 +11,42 @@ from django.db import transaction
 
 from core import fields
 
+ENCRYPTED, FORGOTTEN, NOTHING = "encrypted", "forgotten", "nothing"
+
 
 class Command(BaseCommand):
     help = "Encrypt every stored secret with the first key in the secret `fernet-key`."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        for model, name in fields.encrypted_columns():
-            self.stdout.write(f"{model._meta.label}.{name}: {self._column(model, name)}")
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--forget-lost",
+            action="store_true",
+            help="empty what none of the keys can decrypt, when the key that could is lost for good",
+        )
 
-    def _column(self, model: Any, name: str) -> int:
-        """Row by row, each under its lock: a secret that is changed meanwhile must not come back."""
-        count = 0
-        for pk in model.objects.exclude(**{f"{name}__isnull": True}).values_list("pk", flat=True).order_by("pk"):
-            with transaction.atomic():
-                row = model.objects.select_for_update(of=("self",)).only("pk").filter(pk=pk).first()
-                if row is None:
-                    continue
-                try:
-                    text = getattr(row, name)
-                except fields.Undecryptable as error:
-                    raise CommandError(f"{model._meta.label} {pk}: {error}") from error
-                if text:
-                    model.objects.filter(pk=pk).update(**{name: text})
-                    count += 1
-        return count
+    def handle(self, *args: Any, forget_lost: bool, **options: Any) -> None:
+        for model, name in fields.encrypted_columns():
+            rows = model._default_manager.exclude(**{f"{name}__isnull": True}).order_by("pk")
+            done = Counter(_encrypt(model, name, pk, forget_lost) for pk in rows.values_list("pk", flat=True))
+            forgotten = f", and {done[FORGOTTEN]} forgotten" if done[FORGOTTEN] else ""
+            self.stdout.write(f"{model._meta.label}.{name}: {done[ENCRYPTED]}{forgotten}")
+
+
+def _encrypt(model: Any, name: str, pk: int, forget_lost: bool) -> str:
+    """One row, under its lock: a secret that is changed meanwhile must not come back. What became of it."""
+    with transaction.atomic():
+        row = model.objects.select_for_update(of=("self",)).only("pk").filter(pk=pk).first()
+        if row is None:
+            return NOTHING
+        try:
+            text = getattr(row, name)
+        except fields.Undecryptable as error:
+            if not forget_lost:
+                words = f"{model._meta.label} {pk}: {error} If it is lost for good, say --forget-lost."
+                raise CommandError(words) from error
+            model.objects.filter(pk=pk).update(**{name: ""})
+            return FORGOTTEN
+        if not text:
+            return NOTHING
+        model.objects.filter(pk=pk).update(**{name: text})
+        return ENCRYPTED

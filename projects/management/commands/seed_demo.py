@@ -18,10 +18,11 @@ class Command(BaseCommand):
     help = (
         "Fill a new platform with a demo; one that holds anything else is refused. 'small': a few people and projects "
         "with real, tiny images, whose content lies in the store: they can be pulled. 'large': 1000 projects, 20,000 "
-        "repositories, 200,000 artifacts, 10,000 tags in one repository, a million rows of the audit log, as rows of "
-        "the database alone, for measuring: their content is in no store, so nothing of it can be pulled or verified. "
+        "repositories, 200,000 artifacts, 10,000 tags in one repository, a million rows of the audit log, 20,000 "
+        "deliveries of webhooks, as rows of the database alone, for measuring: the images' content is in no store, so "
+        "nothing of it can be pulled or verified. "
         "Nobody of the demo can sign in before an admin gives him a password, and no robot has a secret. "
-        "Stopped, it goes on where it was; done, it does nothing."
+        "Its webhooks are switched off. Stopped, it goes on where it was; done, it does nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
