@@ -13,7 +13,7 @@ from django.db import transaction
 from core import clock, configuration
 from core.events import Event, afterwards, on
 from core.postgres.prepared import Statement
-from projects import audit_forwarding, webhook_deliveries
+from projects import audit_forwarding, webhook_messages
 from projects.events import NewsOfRepository
 
 _AUDIT = Statement(
@@ -54,7 +54,7 @@ def keep_in_the_audit_log(event: Event) -> None:
 
 @afterwards(NewsOfRepository)
 def tell_webhooks(happened: Sequence[tuple[NewsOfRepository, datetime]]) -> None:
-    webhook_deliveries.announce(happened)
+    webhook_messages.announce(happened)
 
 
 def _send_on(record: dict[str, Any], at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Webhook policies: made, changed, deleted, and their secrets. What is sent: `projects/webhook_deliveries.py`."""
+"""Webhook policies: made, changed, deleted, and their secrets. What is sent: `projects/webhook_messages.py`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from core.api.forms import Flag, Form, Text
 from core.api.operations import operation
 from jobservice.api.executions import PolicyExecutions, PolicyTasks
 from jobservice.models import Execution
-from projects import webhook_deliveries, webhook_policies
+from projects import webhook_history, webhook_messages, webhook_policies
 from projects.api import answers
 from projects.api.parents import InProject
 from projects.models import WebhookPolicy, WebhookTarget
@@ -130,7 +130,7 @@ class Webhooks(InProject):
     @operation("When each policy last told of each kind of event", gives=list[answers.WebhookLastTrigger])
     def last_trigger(self, request: Request, **_: Any) -> Response:
         policies = list(WebhookPolicy.objects.filter(project=self.get_project()).order_by("name"))
-        latest = webhook_deliveries.last_told(policies)
+        latest = webhook_history.last_told(policies)
         return Response(
             [
                 json.without_empty(
@@ -162,7 +162,7 @@ class OfWebhookPolicy(InProject):
     resource = _RESOURCE
 
     def executions(self) -> QuerySet[Execution]:
-        return webhook_deliveries.executions_of(webhook_policies.find(self.get_project(), self.kwargs["policy_id"]))
+        return webhook_history.executions_of(webhook_policies.find(self.get_project(), self.kwargs["policy_id"]))
 
 
 class WebhookExecutions(OfWebhookPolicy, PolicyExecutions):
@@ -172,7 +172,7 @@ class WebhookExecutions(OfWebhookPolicy, PolicyExecutions):
 
     @operation("Send once more what was sent", status=201, refuses=(412,))
     def redeliver(self, request: Request, policy_id: int, execution_id: int, **_: Any) -> Response:
-        made = webhook_deliveries.redeliver(
+        made = webhook_history.redeliver(
             project=self.get_project(), policy_id=policy_id, execution_id=execution_id, actor=self.actor
         )
         return self.created(made.id, under=request.path.rpartition("/")[0].rpartition("/")[0])
@@ -199,7 +199,7 @@ class WebhookJobs(InProject):
     )
     def list(self, request: Request, **_: Any) -> Response:
         policy = webhook_policies.find(self.get_project(), self._policy_id())
-        rows = webhook_deliveries.executions_of(policy)
+        rows = webhook_history.executions_of(policy)
         wanted = [word for text in request.query_params.getlist("status") for word in text.split(",") if word]
         return self.listing(rows.filter(status__in=wanted) if wanted else rows, _job)
 
@@ -224,7 +224,7 @@ def _target(target: WebhookTarget, is_told: bool) -> dict[str, Any]:
 
 def _job(execution: Execution) -> dict[str, Any]:
     """Harbor's WebhookJob."""
-    kind = {name: kind for kind, name in webhook_deliveries.VENDOR_TYPES.items()}[execution.vendor_type]
+    kind = {name: kind for kind, name in webhook_messages.VENDOR_TYPES.items()}[execution.vendor_type]
     return json.without_empty(
         {
             "id": execution.id,

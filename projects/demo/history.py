@@ -15,7 +15,7 @@ from jobservice.job import JOBS
 from jobservice.models import Execution, Schedule, Task, TaskLog, execution, task, task_log
 from jobservice.service import Order
 from jobservice.status import Status, Trigger
-from projects import webhook_deliveries
+from projects import webhook_messages
 from projects.demo.size import Size
 from projects.events import ArtifactPushed
 from projects.models import Project, Tag, WebhookTarget
@@ -50,7 +50,7 @@ def make_deliveries(size: Size, numbers: range) -> None:
     tags = _latest_tags({target.policy.project_id for target in targets})
     chosen = [targets[0 if number % 2 else number // 2 % len(targets)] for number in numbers]
     events = [_event(target.policy.project, tags, number) for target, number in zip(chosen, numbers, strict=True)]
-    data = webhook_deliveries.events_data(events)
+    data = webhook_messages.events_data(events)
     _save(
         _delivery(number, _moment(number, size.deliveries), target, event.topic, each)
         for number, target, event, each in zip(numbers, chosen, events, data, strict=True)
@@ -104,7 +104,7 @@ def _delivery(number: int, moment: datetime, target: WebhookTarget, topic: str, 
     )
     status, duration = 400 if number % 50 == 1 else 200, 10 + number % 90
     return _ran(
-        webhook_deliveries.order(target, message),
+        webhook_messages.order(target, message),
         moment,
         told={"response_status": status, "duration_ms": duration},
         said=[f"POST {target.address}", f'answered {status} in {duration} ms: ""'],

@@ -20,7 +20,7 @@ from core import addresses, clock, errors, http
 from core.events import emit
 from jobservice import relay, runner
 from jobservice.models import Execution, Task, TaskLog
-from projects import webhook_deliveries, webhook_policies
+from projects import webhook_deliveries, webhook_history, webhook_policies
 from projects.events import ArtifactDeleted
 from projects.models import AuditLog, WebhookPolicy, WebhookTarget
 from projects.webhook_deliveries import NotSent, is_last_try
@@ -381,7 +381,7 @@ def test_redelivered_is_the_same_message_under_the_same_id(receiver: Receiver, s
     policy = make_policy(story.team, alice, receiver.url)
     happen(story.team, "v1")
     work()
-    webhook_deliveries.redeliver(
+    webhook_history.redeliver(
         project=story.team, policy_id=policy.pk, execution_id=Execution.objects.get().id, actor=alice
     )
     work()
@@ -396,7 +396,7 @@ def test_nothing_is_redelivered_while_its_policy_is_off(receiver: Receiver, stor
     work()
     WebhookPolicy.objects.update(enabled=False)
     with pytest.raises(NotSent, match="switched off"):
-        webhook_deliveries.redeliver(
+        webhook_history.redeliver(
             project=story.team, policy_id=policy.pk, execution_id=Execution.objects.get().id, actor=alice
         )
 
@@ -409,26 +409,26 @@ def test_the_latest_delivery_is_of_each_policy_whatever_kind_its_endpoints_are(
     silent = make_policy(story.team, alice, receiver.url, name="silent", event_types=("DELETE_ARTIFACT",))
     happen(story.team, "v1", "v2")
     work()
-    latest = webhook_deliveries.latest_of([first, second, silent])
+    latest = webhook_history.latest_of([first, second, silent])
     newest = {each.vendor_id: each.id for each in Execution.objects.order_by("id")}
     assert {policy_id: sent.id for policy_id, sent in latest.items()} == newest
     assert set(newest) == {first.pk, second.pk}
-    assert webhook_deliveries.latest_of([]) == {}
+    assert webhook_history.latest_of([]) == {}
 
 
 def test_what_is_wrong_at_an_endpoint_is_told_while_it_is_tried_and_afterwards(
     receiver: Receiver, story: Story, alice: Actor
 ) -> None:
     policy = make_policy(story.team, alice, receiver.url, f"{receiver.url}/other")
-    assert webhook_deliveries.trouble_at(target_of(policy, 0)) == ""
+    assert webhook_history.trouble_at(target_of(policy, 0)) == ""
     receiver.answer = lambda handler, request: reply(handler, 500 if request.path == "/other" else 200)
     happen(story.team, "v1", "v2")
     work()
-    assert [webhook_deliveries.trouble_at(target_of(policy, at)) for at in (0, 1)] == ["", "the endpoint answered 500"]
+    assert [webhook_history.trouble_at(target_of(policy, at)) for at in (0, 1)] == ["", "the endpoint answered 500"]
     fail_since(policy, timedelta(hours=25))
     work(as_if_later=True)
     assert Task.objects.unfinished().count() == 0
-    assert [webhook_deliveries.trouble_at(target_of(policy, at)) for at in (0, 1)] == ["", "the endpoint answered 500"]
+    assert [webhook_history.trouble_at(target_of(policy, at)) for at in (0, 1)] == ["", "the endpoint answered 500"]
 
 
 def test_nothing_of_another_policy_is_redelivered(receiver: Receiver, story: Story, alice: Actor) -> None:
@@ -437,7 +437,7 @@ def test_nothing_of_another_policy_is_redelivered(receiver: Receiver, story: Sto
     happen(story.team, "v1")
     work()
     with pytest.raises(errors.NotFound):
-        webhook_deliveries.redeliver(
+        webhook_history.redeliver(
             project=story.team, policy_id=other.pk, execution_id=Execution.objects.get().id, actor=alice
         )
 

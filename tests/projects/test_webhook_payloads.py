@@ -12,7 +12,7 @@ from django.conf import settings
 
 from core import clock
 from projects.events import ArtifactDeleted, ArtifactPulled, ArtifactPushed, NewsOfRepository, QuotaExceeded
-from projects.webhook_deliveries import events_data
+from projects.webhook_messages import events_data
 from projects.webhooks import KINDS
 from projects.webhooks.base import Message
 from tests.projects.webhooks import DIGEST

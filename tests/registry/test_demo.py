@@ -17,7 +17,7 @@ from core import clock, locks
 from core.store import client
 from jobservice import schedules
 from jobservice.models import Execution, Schedule, Task, TaskLog
-from projects import quotas, webhook_deliveries
+from projects import quotas, webhook_history
 from projects.demo import seeding
 from projects.demo import size as sizes
 from projects.demo.size import LARGE, SMALL
@@ -90,7 +90,7 @@ def test_the_large_demo_is_rows_alone_with_every_number_right(admin: User) -> No
     assert ImmutableRule.objects.filter(project__name="shop").count() == 9
     assert (WebhookPolicy.objects.filter(project__name="shop").count(), WebhookPolicy.objects.count()) == (9, 11)
     busiest = WebhookPolicy.objects.get(project__name="shop", name="ci-0")
-    sent = webhook_deliveries.executions_of(busiest)
+    sent = webhook_history.executions_of(busiest)
     assert sent.count() > FEW.deliveries / 2
     assert list(sent.order_by("-id")) == list(sent.order_by("-start_time"))
     assert Execution.objects.count() == Task.objects.count() == FEW.deliveries + 2 * FEW.runs
@@ -103,7 +103,7 @@ def test_the_large_demo_is_rows_alone_with_every_number_right(admin: User) -> No
 def test_what_was_sent_reads_as_if_it_had_been(admin: User) -> None:
     """Each message that the demo sent is one that a webhook might send, and its log tells of it."""
     seed()
-    sent = webhook_deliveries.executions_of(WebhookPolicy.objects.get(project__name="shop", name="ci-0"))
+    sent = webhook_history.executions_of(WebhookPolicy.objects.get(project__name="shop", name="ci-0"))
     for execution in sent:
         task = Task.objects.get(execution_id=execution.id)
         assert (task.status, task.extra_attrs) == (execution.status, told(execution.extra_attrs))

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from core import errors
 from jobservice.models import Execution
-from projects import webhook_deliveries, webhook_policies
+from projects import webhook_deliveries, webhook_history, webhook_policies
 from projects.models import Project, WebhookPolicy, WebhookTarget
 from projects.webhook_deliveries import Silence
 from web import live, logs
@@ -54,7 +54,7 @@ def index(request: HttpRequest, project_name: str) -> HttpResponse:
     targets = Prefetch("targets", WebhookTarget.objects.defer("auth_header"))
     rows = WebhookPolicy.objects.filter(project=project).defer("secret").prefetch_related(targets).order_by("name")
     page = page_of(request, rows)
-    latest = webhook_deliveries.latest_of(list(page))
+    latest = webhook_history.latest_of(list(page))
     context = {
         "project": project,
         "page": page,
@@ -70,14 +70,14 @@ def one(request: HttpRequest, project_name: str, policy_id: int) -> HttpResponse
     project = project_or_404(request, project_name, _RESOURCE, "read")
     policy = webhook_policies.find(project, policy_id)
     targets = _in_order(policy)
-    page = page_of(request, webhook_deliveries.latest_ids(policy, SHOWN_DELIVERIES))
+    page = page_of(request, webhook_history.latest_ids(policy, SHOWN_DELIVERIES))
     sent = Execution.objects.filter(id__in=list(page)).order_by("-id")
     context = {
         "project": project,
         "policy": policy,
         "targets": targets,
         "platform_is_silent": any(webhook_deliveries.silence_of(target) == Silence.PLATFORM for target in targets),
-        "troubles": [Trouble(each, webhook_deliveries.trouble_at(each)) for each in targets if each.failing_since],
+        "troubles": [Trouble(each, webhook_history.trouble_at(each)) for each in targets if each.failing_since],
         "page": page,
         "deliveries": deliveries_of(list(sent), targets),
         "is_whole": page.paginator.count < SHOWN_DELIVERIES,
@@ -146,7 +146,7 @@ def send_again(request: HttpRequest, project_name: str, policy_id: int, executio
     """Send a message once more; what became of that is shown next."""
     project = _project_to_change(request, project_name, "update")
     try:
-        made = webhook_deliveries.redeliver(
+        made = webhook_history.redeliver(
             project=project, policy_id=policy_id, execution_id=execution_id, actor=actor_of(request)
         )
     except webhook_deliveries.NotSent as refusal:
@@ -215,7 +215,7 @@ def _save(request: HttpRequest, project: Project, policy: WebhookPolicy | None, 
 def _delivery(
     request: HttpRequest, policy: WebhookPolicy, number: int, *, refused: Words = "", status: int = 200
 ) -> HttpResponse:
-    execution = webhook_deliveries.find_execution(policy, number)
+    execution = webhook_history.find_execution(policy, number)
     sent = next(iter(deliveries_of([execution], _in_order(policy))), None)
     if sent is None:
         raise Http404
