@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from jobservice import queues, workers
+from jobservice.job import JOBS
 from jobservice.models import Execution, Task, TaskLog, WorkerPool
 from rbac.access import allowed
 from web.lists import page_of
@@ -18,6 +20,8 @@ from web.visible import actor_of
 STOP_ASKING = 286
 # The end of a log is what one looks at while it grows.
 SHOWN_CHARACTERS = 100_000
+# A page that asks every two seconds must not count what months of webhooks have left behind.
+SHOWN_EXECUTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ def index(request: HttpRequest) -> HttpResponse:
     """Queues, workers and executions; the part of it that lives, when htmx asks."""
     _or_404(request)
     running = list(Task.objects.running().order_by("id"))
+    kind = request.GET.get("kind", "")
+    page = page_of(request, _executions(kind)[:SHOWN_EXECUTIONS])
     context = {
         "queues": [queue for queue in queues.all_of_them() if queue.count or queue.is_paused],
         "programs": [
@@ -40,7 +46,11 @@ def index(request: HttpRequest) -> HttpResponse:
             for pool in workers.present()
         ],
         "running": running,
-        "page": page_of(request, Execution.objects.order_by("-start_time", "-id")),
+        "kinds": sorted(JOBS),
+        "kind": kind,
+        "page": page,
+        "is_whole": page.paginator.count < SHOWN_EXECUTIONS,
+        "most": SHOWN_EXECUTIONS,
     }
     return render(request, "web/_jobs.html" if _is_htmx(request) else "web/jobs.html", context)
 
@@ -65,6 +75,12 @@ def one(request: HttpRequest, number: int) -> HttpResponse:
     if _is_htmx(request):
         return render(request, "web/_job.html", context, status=STOP_ASKING if is_final else 200)
     return render(request, "web/job.html", context)
+
+
+def _executions(kind: str) -> QuerySet[Execution]:
+    """The latest first, by the number that has an index; of one kind, or of all."""
+    found = Execution.objects.order_by("-id")
+    return found.filter(vendor_type=kind) if kind in JOBS else found
 
 
 def _or_404(request: HttpRequest) -> None:
