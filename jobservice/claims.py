@@ -20,6 +20,8 @@ from jobservice.status import Status
 
 # Three heartbeats may get lost.
 LEASE = timedelta(seconds=60)
+DIED = "its worker died"
+"""The message of a task that was given back in its worker's place."""
 
 
 def claim(id: int, *, worker: str) -> Task | None:

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import RawPostDataException
+from psycopg2.errors import DiskFull
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -85,6 +86,8 @@ def as_refusal(error: Exception) -> errors.Refusal | None:
         return error
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=str(error))
+        if isinstance(error.__cause__, DiskFull):
+            return errors.Unavailable("The disk of the database is full; nothing can be changed until there is room.")
         return errors.Unavailable("The database does not answer; try again.")
     if isinstance(error, DataError | UnicodeError):
         return errors.BadRequest("A value of the request cannot be stored: too large or no valid text.")
