@@ -16,6 +16,7 @@ from psycopg2.errors import DiskFull
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from core import errors
 
@@ -135,7 +136,11 @@ def _from_drf(error: drf.APIException) -> errors.Refusal:
 def _words(detail: Any) -> str:
     """DRF's nested details as one sentence."""
     if isinstance(detail, dict):
-        return "; ".join(f"{name}: {_words(value)}" for name, value in detail.items())
+        # What is wrong with the whole has no name that a client knows.
+        return "; ".join(
+            _words(value) if name == api_settings.NON_FIELD_ERRORS_KEY else f"{name}: {_words(value)}"
+            for name, value in detail.items()
+        )
     if isinstance(detail, list):
         return " ".join(_words(item) for item in detail)
     return str(detail)

@@ -86,11 +86,11 @@ def collect(ctx: Context, wishes: Wishes) -> None:
     seeding.check_content()
     files.check()
     ctx.log.info("workers: %d", wishes.workers)
-    ctx.log.info("what somebody counted on within %s stays", wishes.grace)
     with locks.sole(links.COLLECTION) as hold:
         if not hold:
             raise errors.Unavailable("another garbage collection, or an adoption, is at work")
         run = DryRun(ctx, wishes, hold) if wishes.dry_run else Run(ctx, wishes, hold)
+        run.say_what_stays()
         run.phases()
         ctx.tell(**asdict(run.totals))
 
@@ -109,6 +109,12 @@ class Run:
         self._batch = min(BATCH, wishes.removals_per_second or BATCH)
         self._skipped: set[int] = set()
         self._finished = 0.0
+
+    def say_what_stays(self) -> None:
+        """Who has just deleted much, and sees that nothing goes, finds the reason here."""
+        self.log.info("what somebody counted on within %s stays", self.wishes.grace)
+        if deleted := Artifact.objects.filter(deleted__gte=self.before).count():
+            self.log.info("deleted artifacts that wait until that is over: %d", deleted)
 
     def phases(self) -> None:
         self._finish_abandoned()

@@ -123,11 +123,13 @@ def test_a_deleted_image_leaves_the_store_and_others_stay(app: Repository, alice
 def test_what_happened_within_the_grace_stays(app: Repository, alice: User) -> None:
     gone = factories.push(app, alice, "gone")
     artifacts.delete(artifact=gone, actor=alice)
-    before = stored()
-    assert collect(grace=timedelta(hours=2)).freed_space == 0
+    before, early, late = stored(), Recorder(), Recorder()
+    assert collect(early, grace=timedelta(hours=2)).freed_space == 0
     assert stored() == before
+    assert "deleted artifacts that wait until that is over: 1" in early.lines
     age()
-    assert collect(grace=timedelta(hours=2)).purged_manifests == 1
+    assert collect(late, grace=timedelta(hours=2)).purged_manifests == 1
+    assert not any("wait until" in line for line in late.lines)
     assert stored() == set()
 
 
