@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from celery.bootsteps import RUN, Blueprint
+from celery.bootsteps import RUN, Blueprint  # type: ignore[attr-defined]
 from celery.signals import task_prerun, worker_ready, worker_shutdown, worker_shutting_down
 from django.db import Error, close_old_connections, connection
 from django.db.models.functions import Now
@@ -88,8 +88,8 @@ def _beat(pool_id: str, pool: dict[str, Any], blueprint: Blueprint) -> None:
 def _see_to_the_end() -> None:
     """Whatever made it end, it works for nobody any more, and is gone after a while so that another one is begun.
 
-    Celery ends a worker to which Redis says an error, as it does while its disk is full, and then waits for processes that
-    may wait for it: what one tells of a task that failed may be more than the pipe between them holds.
+    Celery ends a worker to which Redis says an error, as it does while its disk is full, and then waits for processes
+    that may wait for it: what one tells of a task that failed may be more than the pipe between them holds.
     """
     tell_processes()
     if not _end.wait(END_WITHIN.total_seconds()):

@@ -13,7 +13,7 @@ INT64_MOST = 2**63 - 1
 class Form(serializers.Serializer[Any]):
     """A request's body. As in Harbor, null means absent and unknown fields are ignored."""
 
-    default_error_messages = {"invalid": "a JSON object, {{...}}, is expected here"}  # noqa: RUF012 - DRF's way
+    default_error_messages = {"invalid": "a JSON object, {{...}}, is expected here"}
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):

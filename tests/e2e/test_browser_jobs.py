@@ -23,7 +23,9 @@ print(run.id, task.id)
 SAY = "from jobservice.models import TaskLog; TaskLog.objects.create(task_id={}, text={!r})"
 END = """
 from jobservice.models import Execution, Task, TaskLog
-TaskLog.objects.filter(task_id={1}).delete(); Task.objects.filter(id={1}).delete(); Execution.objects.filter(id={0}).delete()
+TaskLog.objects.filter(task_id={1}).delete()
+Task.objects.filter(id={1}).delete()
+Execution.objects.filter(id={0}).delete()
 """
 BELOW = "(log) => log.scrollHeight - log.scrollTop - log.clientHeight"
 
