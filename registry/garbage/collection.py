@@ -192,11 +192,14 @@ class Run:
         self.log.info("%d links in %d repositories are not needed any more", total, len(plan))
         for repository, name, project, count in plan:
             self.log.info("%s: %d links", name, count)
-            self._remove_links_of(repository, name, project)
+            for gone in self._remove_links_of(repository, name, project):
+                self._ctx.progress(min(done + gone, total), total)
             done += count
             self._ctx.progress(done, total)
 
-    def _remove_links_of(self, repository: int, name: str, project: int) -> None:
+    def _remove_links_of(self, repository: int, name: str, project: int) -> Iterator[int]:
+        """How many it has looked at so far, after each batch."""
+        looked_at = 0
         for batch in _batches(candidates.links_of(repository, self.before), self._batch):
             # Between two batches somebody may begin.
             if self._is_busy(repository, name):
@@ -208,6 +211,8 @@ class Run:
                 with links.promptly(self._hold, hold):
                     claimed = links.claim(batch, untouched_since=self.before)
                 self._take_links_away(claimed)
+            looked_at += len(batch)
+            yield looked_at
             # Without the lock, for this may take its time.
             self._step(len(claimed))
             if time.monotonic() - self._finished > FINISH_EVERY_SECONDS:
