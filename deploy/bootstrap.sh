@@ -14,7 +14,7 @@ become_root() {
     sudo -n true 2>/dev/null || say "asking sudo for the rights to install packages and to run services as a user of their own"
     local names
     # Our settings, and what apt and pip need to get through a proxy.
-    names=$(env | sed -nE 's/^(WHARF_[A-Z0-9_]*|PIP_[A-Z_]*|CI|PROGRAM|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|[a-z]+_proxy|[A-Z]+_PROXY)=.*/\1/p' | paste -sd, -)
+    names=$(env | sed -nE 's/^(WHARF_[A-Z0-9_]*|GC_TIME_WINDOW_HOURS|PIP_[A-Z_]*|CI|PROGRAM|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|[a-z]+_proxy|[A-Z]+_PROXY)=.*/\1/p' | paste -sd, -)
     exec sudo ${names:+--preserve-env="$names"} -- bash deploy/bootstrap.sh "$@"
 }
 

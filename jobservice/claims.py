@@ -21,6 +21,8 @@ from jobservice.status import Status
 
 # Three heartbeats may get lost.
 LEASE = timedelta(seconds=60)
+DIED = "its worker died"
+"""The message of a task that was given back in its worker's place."""
 _TASK = Columns(Task, "task")
 # The first of the series or nobody: the place of one whose row somebody holds is not the second's.
 _TAKE_NEXT = Statement(

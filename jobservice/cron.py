@@ -11,6 +11,13 @@ from core import errors
 HOURLY = "0 0 * * * *"
 DAILY = "0 0 0 * * *"
 WEEKLY = "0 0 0 * * 0"
+_FIELDS = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, and a day that its months have",
+    "month": "1 to 12, or JAN to DEC",
+    "day-of-week": "0 to 7, or SUN to SAT",
+}
 
 
 def check(cron: str) -> None:
@@ -43,4 +50,6 @@ def _parse(cron: str, moment: datetime) -> CronSim:
     try:
         return CronSim(" ".join([*fields[:3], days[3], fields[4], days[5]]), moment)
     except CronSimError as error:
-        raise errors.BadRequest(f"invalid cron {cron!r}: {str(error).lower()}") from error
+        said = str(error).lower()
+        right = _FIELDS[said.removeprefix("bad ")]
+        raise errors.BadRequest(f"invalid cron {cron!r}: {said}; it is {right}") from error

@@ -43,6 +43,9 @@ def run_claimed(task: Task, *, until: float = 0.0) -> Task | None:
     job = JOBS.get(task.vendor_type, Unknown)
     words = structlog.contextvars.bound_contextvars(task=task.id, vendor_type=task.vendor_type)
     with words, Context(task, longest_seconds=job.longest.total_seconds()) as ctx:
+        if task.status_message == claims.DIED:
+            # What died could not say so.
+            ctx.log.warning("Attempt %d goes on: of the one before, %s", ctx.attempt, claims.DIED)
         try:
             job().run(ctx, task.params)
         except Stopped:

@@ -39,7 +39,7 @@ def _end_lost(id: int) -> bool:
         deaths = task.deaths + 1
         log.warning("worker_lost", task=id, vendor_type=task.vendor_type, worker=task.worker, deaths=deaths)
         if not retry.is_given_up(deaths=deaths) and claims.give_back(
-            task, after=timedelta(), message="its worker died", deaths=deaths
+            task, after=timedelta(), message=claims.DIED, deaths=deaths
         ):
             bell.ring_on_commit([task])
         elif task.is_stop_asked:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import socket
 import threading
 from datetime import timedelta
 from typing import Any
 
 import structlog
+from celery.bootsteps import RUN, Blueprint  # type: ignore[attr-defined]
 from celery.signals import task_prerun, worker_ready, worker_shutdown, worker_shutting_down
 from django.db import Error, close_old_connections, connection
 from django.db.models.functions import Now
@@ -19,6 +21,8 @@ from jobservice.models import WorkerPool
 log = structlog.get_logger(__name__)
 HEARTBEAT = timedelta(seconds=15)
 GONE_AFTER = timedelta(minutes=1)
+# How long a worker may take to end. Who ends it on purpose waits less.
+END_WITHIN = timedelta(seconds=90)
 _end = threading.Event()
 # A byte that a worker's main process shares with those that it forks.
 _is_ending = mmap.mmap(-1, 1)
@@ -55,7 +59,8 @@ def look_at_connections(**_: Any) -> None:
 def begin(sender: Any, **_: Any) -> None:
     """In a worker's main process, when it is ready."""
     pool = {"host": socket.gethostname(), "pid": os.getpid(), "concurrency": sender.pool.num_processes}
-    threading.Thread(target=_beat, args=[sender.hostname, pool], name="heart of the pool", daemon=True).start()
+    arguments = [sender.hostname, pool, sender.controller.blueprint]
+    threading.Thread(target=_beat, args=arguments, name="heart of the pool", daemon=True).start()
 
 
 @worker_shutdown.connect
@@ -64,9 +69,12 @@ def end(sender: Any, **_: Any) -> None:
     WorkerPool.objects.filter(pool_id=sender.hostname, pid=os.getpid()).delete()
 
 
-def _beat(pool_id: str, pool: dict[str, Any]) -> None:
+def _beat(pool_id: str, pool: dict[str, Any], blueprint: Blueprint) -> None:
     started: dict[str, Any] = {"started": Now()}
     while not _end.is_set():
+        if blueprint.state != RUN:
+            _see_to_the_end()
+            return
         try:
             WorkerPool.objects.update_or_create(pool_id=pool_id, defaults={**pool, **started, "heartbeat": Now()})
             started = {}
@@ -75,3 +83,15 @@ def _beat(pool_id: str, pool: dict[str, Any]) -> None:
         finally:
             connection.close()
         _end.wait(HEARTBEAT.total_seconds())
+
+
+def _see_to_the_end() -> None:
+    """Whatever made it end, it works for nobody any more, and is gone after a while so that another one is begun.
+
+    Celery ends a worker to which Redis says an error, as it does while its disk is full, and then waits for processes
+    that may wait for it: what one tells of a task that failed may be more than the pipe between them holds.
+    """
+    tell_processes()
+    if not _end.wait(END_WITHIN.total_seconds()):
+        log.error("worker_killed", seconds=END_WITHIN.total_seconds())
+        os.kill(os.getpid(), signal.SIGKILL)

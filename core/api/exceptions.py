@@ -12,9 +12,11 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import RawPostDataException
+from psycopg2.errors import DiskFull
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from core import errors
 
@@ -85,6 +87,8 @@ def as_refusal(error: Exception) -> errors.Refusal | None:
         return error
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=str(error))
+        if isinstance(error.__cause__, DiskFull):
+            return errors.Unavailable("The disk of the database is full; nothing can be changed until there is room.")
         return errors.Unavailable("The database does not answer; try again.")
     if isinstance(error, DataError | UnicodeError):
         return errors.BadRequest("A value of the request cannot be stored: too large or no valid text.")
@@ -132,7 +136,11 @@ def _from_drf(error: drf.APIException) -> errors.Refusal:
 def _words(detail: Any) -> str:
     """DRF's nested details as one sentence."""
     if isinstance(detail, dict):
-        return "; ".join(f"{name}: {_words(value)}" for name, value in detail.items())
+        # What is wrong with the whole has no name that a client knows.
+        return "; ".join(
+            _words(value) if name == api_settings.NON_FIELD_ERRORS_KEY else f"{name}: {_words(value)}"
+            for name, value in detail.items()
+        )
     if isinstance(detail, list):
         return " ".join(_words(item) for item in detail)
     return str(detail)

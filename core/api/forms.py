@@ -13,6 +13,8 @@ INT64_MOST = 2**63 - 1
 class Form(serializers.Serializer[Any]):
     """A request's body. As in Harbor, null means absent and unknown fields are ignored."""
 
+    default_error_messages = {"invalid": "a JSON object, {{...}}, is expected here"}
+
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
             data = {key: value for key, value in data.items() if value is not None}

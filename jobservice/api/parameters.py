@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from core import errors
+
+
+def refuse_others(given: dict[str, Any], known: Sequence[str]) -> None:
+    """BadRequest for a name that means nothing: with `dryrun` for `dry_run` a run would be one in earnest."""
+    for name in given:
+        if name not in known:
+            raise errors.BadRequest(f"parameters.{name[:100]} is unknown; there are {', '.join(known)}")
 
 
 def flag(given: dict[str, Any], name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core import errors, events
-from jobservice.api.parameters import flag, number
+from jobservice.api.parameters import flag, number, refuse_others
 from jobservice.api.runs import JobRuns, JobSchedule
 from projects.jobs import PurgeAuditLog
 
@@ -19,6 +19,7 @@ class AuditPurgeSchedule(JobSchedule):
     job = PurgeAuditLog
 
     def parameters(self, given: dict[str, Any]) -> dict[str, Any]:
+        refuse_others(given, ("audit_retention_hour", "include_event_types", "dry_run"))
         return {
             "audit_retention_hour": number(given, "audit_retention_hour", 0, 0, MOST_HOURS),
             "include_event_types": _event_types(given),

@@ -86,11 +86,11 @@ def collect(ctx: Context, wishes: Wishes) -> None:
     seeding.check_content()
     files.check()
     ctx.log.info("workers: %d", wishes.workers)
-    ctx.log.info("what somebody counted on within %s stays", wishes.grace)
     with locks.sole(links.COLLECTION) as hold:
         if not hold:
             raise errors.Unavailable("another garbage collection, or an adoption, is at work")
         run = DryRun(ctx, wishes, hold) if wishes.dry_run else Run(ctx, wishes, hold)
+        run.say_what_stays()
         run.phases()
         ctx.tell(**asdict(run.totals))
 
@@ -109,6 +109,12 @@ class Run:
         self._batch = min(BATCH, wishes.removals_per_second or BATCH)
         self._skipped: set[int] = set()
         self._finished = 0.0
+
+    def say_what_stays(self) -> None:
+        """Who has just deleted much, and sees that nothing goes, finds the reason here."""
+        self.log.info("what somebody counted on within %s stays", self.wishes.grace)
+        if deleted := Artifact.objects.filter(deleted__gte=self.before).count():
+            self.log.info("deleted artifacts that wait until that is over: %d", deleted)
 
     def phases(self) -> None:
         self._finish_abandoned()
@@ -186,11 +192,14 @@ class Run:
         self.log.info("%d links in %d repositories are not needed any more", total, len(plan))
         for repository, name, project, count in plan:
             self.log.info("%s: %d links", name, count)
-            self._remove_links_of(repository, name, project)
+            for gone in self._remove_links_of(repository, name, project):
+                self._ctx.progress(min(done + gone, total), total)
             done += count
             self._ctx.progress(done, total)
 
-    def _remove_links_of(self, repository: int, name: str, project: int) -> None:
+    def _remove_links_of(self, repository: int, name: str, project: int) -> Iterator[int]:
+        """How many it has looked at so far, after each batch."""
+        looked_at = 0
         for batch in _batches(candidates.links_of(repository, self.before), self._batch):
             # Between two batches somebody may begin.
             if self._is_busy(repository, name):
@@ -202,6 +211,8 @@ class Run:
                 with links.promptly(self._hold, hold):
                     claimed = links.claim(batch, untouched_since=self.before)
                 self._take_links_away(claimed)
+            looked_at += len(batch)
+            yield looked_at
             # Without the lock, for this may take its time.
             self._step(len(claimed))
             if time.monotonic() - self._finished > FINISH_EVERY_SECONDS:

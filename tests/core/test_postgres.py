@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError, connection, connections, transaction
 
+from core.api.exceptions import as_refusal
 from core.postgres.prepared import Columns, Finder, Insert, Statement
 from projects.models import Project
 from rbac.models import Robot, User
@@ -156,3 +157,16 @@ def test_a_column_that_was_left_out_is_asked_for_when_it_is_read(alice: User) ->
     assert read.get_deferred_fields() == {"realname"}
     assert (read, read.realname) == (alice, alice.realname)
     assert not read._state.adding
+
+
+@pytest.mark.django_db
+def test_a_full_disk_is_not_called_a_database_that_is_away() -> None:
+    """As PostgreSQL says it when it cannot extend a file."""
+    with pytest.raises(OperationalError) as refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$")
+    refusal = as_refusal(refused.value)
+    assert refusal is not None
+    assert (refusal.status, refusal.message) == (
+        503,
+        "The disk of the database is full; nothing can be changed until there is room.",
+    )

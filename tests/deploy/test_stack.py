@@ -296,12 +296,32 @@ def test_the_requirements_are_those_of_pyproject() -> None:
     ],
 )
 def test_older_systems_are_refused_in_words(tmp_path: Path, release: str, words: str) -> None:
-    script = (Path(__file__).parents[2] / "deploy/bootstrap.sh").read_text()
     (tmp_path / "os-release").write_text(release)
-    functions = script.replace('\nmain "$@"\n', "\ncheck_system\n").replace(
-        "/etc/os-release", str(tmp_path / "os-release")
-    )
-    (tmp_path / "deploy").mkdir()
-    (tmp_path / "deploy" / "bootstrap.sh").write_text(functions)
-    result = subprocess.run(["bash", str(tmp_path / "deploy" / "bootstrap.sh")], capture_output=True, text=True)
+    script = _ending_in("check_system").replace("/etc/os-release", str(tmp_path / "os-release"))
+    result = subprocess.run(["bash", str(_bootstrap(tmp_path, script))], capture_output=True, text=True)
     assert (result.returncode, words in result.stderr) == (1 if words else 0, True)
+
+
+@pytest.mark.parametrize("name", ["WHARF_PORT", "GC_TIME_WINDOW_HOURS", "PIP_INDEX_URL", "https_proxy", "CI"])
+def test_who_is_not_root_is_believed_through_sudo(tmp_path: Path, name: str) -> None:
+    """sudo drops the environment but for what it is told to keep: a setting that it drops is one that nobody hears."""
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\n[ "$1" = -n ] || echo "$@"\n')
+    sudo.chmod(0o755)
+    script = _bootstrap(tmp_path, _ending_in("id() { echo 1000; }; become_root up"))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", name: "1", "OTHER": "1"}
+    told = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == f"--preserve-env={name} -- bash deploy/bootstrap.sh up"
+
+
+def _ending_in(command: str) -> str:
+    """bootstrap.sh, but what it does in the end."""
+    script = (Path(__file__).parents[2] / "deploy/bootstrap.sh").read_text()
+    return script.replace('\nmain "$@"\n', f"\n{command}\n")
+
+
+def _bootstrap(folder: Path, script: str) -> Path:
+    (folder / "deploy").mkdir()
+    path = folder / "deploy" / "bootstrap.sh"
+    path.write_text(script)
+    return path

@@ -20,6 +20,7 @@ context.HEARTBEAT_SECONDS = 0.5
 context.GRACE_SECONDS = 1.0
 claims.LEASE = 3 * SECOND
 workers.HEARTBEAT = SECOND
+workers.END_WITHIN = 3 * SECOND
 sweep.UNHEARD_AFTER = sweep.UNHEARD_IN_A_QUEUE_AFTER = 2 * SECOND
 for name, upkeep in list(periodic.UPKEEP.items()):
     if name.rpartition(".")[2] in WANTED:

@@ -149,6 +149,18 @@ def test_who_is_told_to_go_gives_back_and_another_goes_on(own_redis: Redis, note
     goes_on(notes)
 
 
+def test_a_worker_that_redis_refuses_ends_though_its_processes_do_not(own_redis: Redis, notes: Path) -> None:
+    """Redis refuses to write while its disk is full. Celery then ends the worker, and waits for its processes."""
+    with crew(own_redis, "one") as (one, _):
+        execution = submit(notes, 200)
+        os.kill(busy_process(notes), signal.SIGSTOP)
+        own_redis.client.config_set("min-replicas-to-write", 1)
+        assert one.wait(60) == -signal.SIGKILL
+        own_redis.client.config_set("min-replicas-to-write", 0)
+        with celery(HASTY, *as_worker("next", QUEUES), WHARF_REDIS_URL=own_redis.url):
+            wait(lambda: stands(execution) == "Success")
+
+
 @pytest.mark.parametrize("whole", [False, True], ids=["a process", "the whole worker"])
 def test_what_a_killed_one_did_is_begun_again_and_ends(own_redis: Redis, notes: Path, whole: bool) -> None:
     with crew(own_redis, "one", "two") as programs:

@@ -195,6 +195,9 @@ def test_whatever_goes_wrong_with_one_bell_the_next_is_rung(error: Exception, mo
     heard = threading.Event()
 
     def send(task: str, args: tuple[int, ...], **_: object) -> None:
+        if threading.current_thread() is not bell._ringer:
+            # An earlier test's, which rings what waited there.
+            return
         rung.append(args)
         if args == (1,):
             raise error

@@ -596,6 +596,14 @@ def test_workers_that_died_are_no_failures() -> None:
     run(*tasks_of(execution))
     (task,) = tasks_of(execution)
     assert (task.status, task.run_count, task.failures, task.deaths) == ("Pending", 3, 1, 2)
+    make_due()
+    run(task)
+    # Who died could not say so in the log, and the one that failed has.
+    assert [line.split("] ")[1] for line in log_of(task).splitlines()] == [
+        "Attempt 3 goes on: of the one before, its worker died",
+        "Attempt 3 failed, the next one is in 5 s: OSError: away",
+        "Attempt 4 failed, the next one is in 10 s: OSError: away",
+    ]
 
 
 def test_a_worker_that_was_only_slow_keeps_its_task() -> None:

@@ -173,6 +173,10 @@ def test_what_drops_nothing_says_why(story: Story, parameters: dict[str, object]
         ({"include_event_types": ["create_artifact"]}, "joined by commas"),
         ({"include_event_types": "make_tea"}, "unknown event type make_tea"),
         ({"dry_run": "yes"}, "true or false"),
+        (
+            {"dryrun": True},
+            "parameters.dryrun is unknown; there are audit_retention_hour, include_event_types, dry_run",
+        ),
     ],
 )
 def test_parameters_that_cannot_be_are_refused_in_words(

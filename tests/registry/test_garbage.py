@@ -42,6 +42,7 @@ class Recorder:
         self.lines: list[str] = []
         self.state: dict[str, Any] = state or {}
         self.told: dict[str, Any] = {}
+        self.progressed: list[tuple[int, int]] = []
         self.log = logging.Logger("test")
         self.log.addHandler(self._Lines(self.lines))
         self._steps, self._at_step = 0, at_step
@@ -62,6 +63,7 @@ class Recorder:
 
     def progress(self, done: int, total: int) -> None:
         assert 0 <= done <= total
+        self.progressed.append((done, total))
 
     def tell(self, **facts: Any) -> None:
         self.told.update(facts)
@@ -123,11 +125,13 @@ def test_a_deleted_image_leaves_the_store_and_others_stay(app: Repository, alice
 def test_what_happened_within_the_grace_stays(app: Repository, alice: User) -> None:
     gone = factories.push(app, alice, "gone")
     artifacts.delete(artifact=gone, actor=alice)
-    before = stored()
-    assert collect(grace=timedelta(hours=2)).freed_space == 0
+    before, early, late = stored(), Recorder(), Recorder()
+    assert collect(early, grace=timedelta(hours=2)).freed_space == 0
     assert stored() == before
+    assert "deleted artifacts that wait until that is over: 1" in early.lines
     age()
-    assert collect(grace=timedelta(hours=2)).purged_manifests == 1
+    assert collect(late, grace=timedelta(hours=2)).purged_manifests == 1
+    assert not any("wait until" in line for line in late.lines)
     assert stored() == set()
 
 
@@ -432,6 +436,15 @@ def test_through_the_job_service_with_its_log(app: Repository, alice: User, monk
     assert "2 blobs and 1 manifests are actually deleted" in log_of(task)
     assert "team/app: 3 links" in log_of(task)
     assert Task.objects.get(id=task.id).total > 0
+
+
+def test_progress_is_told_within_a_repository_too(app: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "BATCH", 2)
+    for _ in range(5):
+        links.record_present(repository=app, digest=factories.upload(app, os.urandom(60)), size=60)
+    ctx = Recorder()
+    collect(ctx)
+    assert ctx.progressed[:3] == [(2, 5), (4, 5), (5, 5)]
 
 
 def test_no_faster_than_allowed(app: Repository) -> None:

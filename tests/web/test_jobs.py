@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from jobservice.models import Execution, PausedQueue, Task, TaskLog
 from jobservice.status import Status
 from projects.models import Project
 from rbac.models import User
 from tests import rows
+from tests.plans import nodes, rows_of
 from tests.web.browser import browser
 
 pytestmark = pytest.mark.django_db
@@ -51,11 +54,36 @@ def test_jobs_are_called_by_words_where_there_are_some(run: Execution) -> None:
     assert f"<h1>Garbage collection #{run.id}</h1>" in text(f"/jobs/{run.id}")
 
 
+def test_one_kind_is_found_among_many_of_another(run: Execution) -> None:
+    Execution.objects.bulk_create(Execution(vendor_type="WEBHOOK", trigger="EVENT") for _ in range(60))
+    everything, webhooks, collections = text("/jobs"), text("/jobs?kind=WEBHOOK"), text("/jobs?kind=GARBAGE_COLLECTION")
+    assert f'href="/jobs/{run.id}">Garbage collection #' not in everything
+    assert '<a href="?kind=WEBHOOK" aria-current="page">Webhook</a>' in webhooks
+    assert 'href="?page=2&amp;kind=WEBHOOK"' in webhooks
+    assert f'href="/jobs/{run.id}">Garbage collection #' in collections
+    assert '<a href="?" aria-current="page">all</a>' in text("/jobs?kind=NOTHING")
+
+
+def test_what_months_have_left_behind_is_not_looked_at_again_and_again(run: Execution) -> None:
+    """A page that is open asks every two seconds; an execution of a webhook is a row for each message."""
+    Execution.objects.bulk_create(Execution(vendor_type="WEBHOOK", trigger="EVENT") for _ in range(5000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE job_execution")
+    client = browser("root")
+    with CaptureQueriesContext(connection) as captured:
+        page = client.get("/jobs", headers=LIVE).content.decode()
+    asked = [query["sql"] for query in captured if "job_execution" in query["sql"]]
+    assert asked
+    assert max(rows_of(node) for sql in asked for node in nodes(sql)) <= 1000
+    assert "Page 1 of 40" in page
+    assert "Only the latest 1000" in page
+
+
 def test_what_waits_and_what_is_paused_is_shown(run: Execution) -> None:
     PausedQueue.objects.create(job_type="WEBHOOK")
     Task.objects.create(execution_id=run.id, vendor_type="GARBAGE_COLLECTION", queue="bulk")
     page = text("/jobs")
-    assert page.index("Waiting") < page.index("WEBHOOK") < page.index("Workers")
+    assert page.index("Waiting") < page.index(">Webhook</td>") < page.index("Workers")
     assert "paused" in page
 
 

@@ -94,6 +94,8 @@ def job_word(word: str) -> str:
         "GARBAGE_COLLECTION": _("Garbage collection"),
         "PURGE_AUDIT_LOG": _("Purge of the audit log"),
         "SCHEDULER": _("Schedules"),
+        "WEBHOOK": _("Webhook"),
+        "SLACK": _("Webhook to Slack"),
     }
     return words.get(word, word)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from jobservice import queues, workers
+from jobservice.job import JOBS
 from jobservice.models import Execution, Task, WorkerPool
 from rbac.access import allowed
 from web import live, logs
 from web.lists import page_of
 from web.visible import actor_of
+
+# A page that asks every two seconds must not count what months of webhooks have left behind.
+SHOWN_EXECUTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ def index(request: HttpRequest) -> HttpResponse:
     """Queues, workers and executions; the part of it that lives, when htmx asks."""
     _or_404(request)
     running = list(Task.objects.running().order_by("id"))
+    kind = request.GET.get("kind", "")
+    page = page_of(request, _executions(kind)[:SHOWN_EXECUTIONS])
     context = {
         "queues": [queue for queue in queues.all_of_them() if queue.count or queue.is_paused],
         "programs": [
@@ -35,7 +42,11 @@ def index(request: HttpRequest) -> HttpResponse:
             for pool in workers.present()
         ],
         "running": running,
-        "page": page_of(request, Execution.objects.order_by("-start_time", "-id")),
+        "kinds": sorted(JOBS),
+        "kind": kind,
+        "page": page,
+        "is_whole": page.paginator.count < SHOWN_EXECUTIONS,
+        "most": SHOWN_EXECUTIONS,
     }
     return live.render(request, "web/jobs.html", "web/_jobs.html", context)
 
@@ -52,6 +63,12 @@ def one(request: HttpRequest, number: int) -> HttpResponse:
     is_final = execution.end_time is not None
     context = {"execution": execution, "page": tasks, "log": text, "is_whole": is_whole, "is_final": is_final}
     return live.render(request, "web/job.html", "web/_job.html", context, is_final=is_final)
+
+
+def _executions(kind: str) -> QuerySet[Execution]:
+    """The latest first, by the number that has an index; of one kind, or of all."""
+    found = Execution.objects.order_by("-id")
+    return found.filter(vendor_type=kind) if kind in JOBS else found
 
 
 def _or_404(request: HttpRequest) -> None:
