@@ -292,7 +292,8 @@ def _named(error: BaseException, server: str, limits: Limits) -> Failure:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CertificateInvalid(f"the certificate of {server} is not trusted: {cause.verify_message}")
         if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-            return TimedOut(f"{server} did not answer in time (at most {limits.total_seconds:g} s in all)")
+            spans = f"{limits.silence_seconds:g} s of silence, or {limits.total_seconds:g} s in all, are too long"
+            return TimedOut(f"{server} did not answer in time: {spans}")
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             return Unreachable(f"{server} does not speak TLS as we do: {cause.reason or 'the handshake failed'}")

@@ -28,6 +28,7 @@ PATIENCE = timedelta(hours=24)
 """So long everything may fail before an endpoint is switched off."""
 BREAK = timedelta(hours=1)
 """When nothing was tried for so long, what failed before is another story; tries are ten minutes apart at most."""
+_NOT_FOLLOWED = "; what is sent is sent on by 307 and 308 alone"
 # Answers that say: not now.
 _LATER = (408, 425, 429)
 # Asked for every message.
@@ -87,7 +88,8 @@ def deliver(ctx: Context, *, target_id: int, message_id: str, content_type: str,
     ctx.tell(response_status=status, duration_ms=_milliseconds(began))
     if not 200 <= status < 300:
         is_refused = status < 500 and status not in _LATER
-        raise _failure(ctx, target, f"the endpoint answered {status}", is_refused=is_refused)
+        said = f"the endpoint answered {status}" + (_NOT_FOLLOWED if 300 <= status < 400 else "")
+        raise _failure(ctx, target, said, is_refused=is_refused)
     if target.failing_since:
         WebhookTarget.objects.filter(pk=target.pk).update(failing_since=None)
 

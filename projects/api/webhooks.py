@@ -175,7 +175,7 @@ class WebhookExecutions(OfWebhookPolicy, PolicyExecutions):
         made = webhook_history.redeliver(
             project=self.get_project(), policy_id=policy_id, execution_id=execution_id, actor=self.actor
         )
-        return self.created(made.id, under=request.path.rpartition("/")[0].rpartition("/")[0])
+        return self.created(f"{made.id}/tasks", under=request.path.rpartition("/")[0].rpartition("/")[0])
 
 
 class WebhookTasks(OfWebhookPolicy, PolicyTasks):

@@ -351,6 +351,16 @@ def test_a_redirect_to_somebody_else_loses_the_header(receiver: Receiver, story:
     assert tags_told([received.document]) == ["v1"]
 
 
+def test_a_redirect_that_is_not_followed_says_so(receiver: Receiver, story: Story, alice: Actor) -> None:
+    """What is sent would become a GET without a body by it."""
+    receiver.answer = lambda handler, _: reply(handler, 302, Location=f"{receiver.url}/there")
+    make_policy(story.team, alice, receiver.url)
+    happen(story.team, "v1")
+    work()
+    assert len(receiver.received) == 1
+    assert "answered 302; what is sent is sent on by 307 and 308 alone" in Task.objects.get().status_message
+
+
 def test_a_redirect_into_a_forbidden_network_is_not_followed(receiver: Receiver, story: Story, alice: Actor) -> None:
     receiver.answer = lambda handler, _: reply(handler, 307, Location="http://169.254.169.254/latest/meta-data")
     make_policy(story.team, alice, receiver.url)

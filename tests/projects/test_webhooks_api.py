@@ -123,7 +123,9 @@ def test_what_was_sent_is_listed_and_sent_once_more(story: Story, receiver: Rece
     work()
     first, second = receiver.received
     assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
-    number = answer["Location"].rpartition("/")[2]
+    # Where the new one's task and log are.
+    (again,) = alice.get(answer["Location"].removeprefix("/api/v2.0")).json()
+    number = str(again["execution_id"])
     jobs = alice.get(f"/projects/team/webhook/jobs?policy_id={policy.pk}&status=Success").json()
     assert [str(job["id"]) for job in jobs] == [number, str(sent["id"])]
     assert json.loads(jobs[0]["job_detail"])["type"] == "PUSH_ARTIFACT"
