@@ -34,6 +34,8 @@ TAG_TIMES = "wharf:pulls:tag-times"
 COUNTS = "wharf:pulls:counts"
 GAPS = "wharf:pulls:gaps"
 MARKER = "wharf:pulls:marker"
+SHARE = "wharf:pulls:share"
+"""The name of what was set aside to be folded."""
 FOLD_EVERY = timedelta(minutes=1)
 # Later than this, a fold may have missed what a dead process held in memory.
 FOLD_LATE = 5 * FOLD_EVERY
@@ -45,6 +47,7 @@ HOLDER_LATE = timedelta(seconds=30)
 # What a mark's time may be later than the first pull that it stands for: a turn of the thread, and Redis's time limit.
 MARK_MARGIN = timedelta(seconds=5)
 _MARK = "return redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1])"
+_GATHERED = (ARTIFACT_TIMES, TAG_TIMES, COUNTS, GAPS)
 _KEPT_MOST = 100_000
 
 
@@ -119,12 +122,14 @@ def hand_over() -> None:
 def fold() -> int:
     """Move what Redis gathered into Postgres, record gaps, and return how many artifacts were touched."""
     hand_over()
-    gathered = redis.ask(_take)
+    # A fold may have died when all of its share was in Postgres and nothing of it out of Redis.
+    folded = PullFold.objects.values_list("share", flat=True).first()
+    gathered = redis.ask(lambda r: _take(r, folded))
     with transaction.atomic():
         _record_gaps(gathered)
         _apply(gathered)
         _announce(gathered)
-    redis.ask(lambda r: r.delete(*(_taken(key) for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS, GAPS))))
+    redis.ask(_drop_share)
     if gathered[HOLDERS]:
         redis.ask(lambda r: r.hdel(HOLDERS, *gathered[HOLDERS]))
     return len(gathered[ARTIFACT_TIMES])
@@ -223,13 +228,17 @@ def _hand_over_quietly() -> None:
 
 
 # --- the folding side ----------------------------------------------------------------------------------------
-def _take(r: redis.Client) -> dict[str, dict[str, str]]:
-    """Set aside what was gathered. A fold that died left its share aside: that one is finished first."""
-    for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS, GAPS):
+def _take(r: redis.Client, folded: str | None) -> dict[str, dict[str, str]]:
+    """Set aside what was gathered. What a fold that died left aside is finished first, unless it was folded."""
+    if folded and r.get(SHARE) == folded:
+        _drop_share(r)
+    r.set(SHARE, uuid.uuid4().hex, nx=True)
+    for key in _GATHERED:
         if not r.exists(_taken(key)) and r.exists(key):
             r.rename(key, _taken(key))
     gathered = {key: r.hgetall(_taken(key)) for key in (ARTIFACT_TIMES, TAG_TIMES, COUNTS)}
     gathered[GAPS] = dict.fromkeys(r.smembers(_taken(GAPS)), "")
+    gathered[SHARE] = {"is": r.get(SHARE) or ""}
     # Of its own each time it is set anew: a fold that dies before Postgres knows it has not accounted for the loss.
     r.set(MARKER, uuid.uuid4().hex, nx=True)
     gathered[MARKER] = {"is": r.get(MARKER) or ""}
@@ -238,15 +247,20 @@ def _take(r: redis.Client) -> dict[str, dict[str, str]]:
     return gathered
 
 
+def _drop_share(r: redis.Client) -> None:
+    """All of it at once: what is left of it would be folded again."""
+    r.delete(SHARE, *map(_taken, _GATHERED))
+
+
 def _taken(key: str) -> str:
     return f"{key}:taken"
 
 
 def _record_gaps(gathered: dict[str, dict[str, str]]) -> None:
-    now, marker = clock.now(), gathered[MARKER]["is"]
+    now, marker, share = clock.now(), gathered[MARKER]["is"], gathered[SHARE]["is"]
     last = PullFold.objects.select_for_update().first()
     if last is None:
-        PullFold.objects.create(folded=now, marker=marker)
+        PullFold.objects.create(folded=now, marker=marker, share=share)
         return
     if last.marker != marker:
         _record_gap(last.folded, now, "Redis lost its memory")
@@ -257,7 +271,7 @@ def _record_gaps(gathered: dict[str, dict[str, str]]) -> None:
         _record_gap(started, ended, "Redis did not answer")
     for at in gathered[HOLDERS].values():
         _record_gap(datetime.fromtimestamp(int(at), UTC) - MARK_MARGIN, now, "a process died with pulls in its memory")
-    last.folded, last.marker = now, marker
+    last.folded, last.marker, last.share = now, marker, share
     last.save()
 
 

@@ -11,6 +11,8 @@ class PullFold(models.Model):
     folded = models.DateTimeField()
     marker = models.CharField(max_length=32, default="", db_default="")
     """What was put into Redis then: as long as it is there, Redis has forgotten nothing since."""
+    share = models.CharField(max_length=32, default="", db_default="")
+    """What was folded then, by the name that it was set aside under."""
 
     def __str__(self) -> str:
         return str(self.folded)

@@ -126,6 +126,21 @@ def test_a_fold_that_died_is_finished_by_the_next(artifact: Artifact, monkeypatc
     assert Repository.objects.get(pk=artifact.repository_id).pull_count == 1
 
 
+def test_a_fold_that_died_when_all_was_true_is_not_done_again(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(pulls, "_drop_share", away)
+        with pytest.raises(redis.Away):
+            pulls.fold()
+    pulls.note(artifact_id=artifact.pk, tag_id=None, count=True)
+    pulls.fold()
+    assert Repository.objects.get(pk=artifact.repository_id).pull_count == 2
+    pulls.fold()
+    assert Repository.objects.get(pk=artifact.repository_id).pull_count == 2
+
+
 def test_pulls_wait_for_redis_only_when_nothing_is_held(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     # The thread asks too, but not now.
