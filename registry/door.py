@@ -15,6 +15,8 @@ from core.store import signing
 from projects import quota_news
 from registry.operation import Operation
 from registry.routes import ROUTES, Route
+from registry.token import issue
+from registry.token.scopes import parse_scopes
 from registry.views import uploads
 
 log = structlog.get_logger(__name__)
@@ -62,7 +64,8 @@ def operation(request: HttpRequest, path: str, method: str) -> tuple[Operation, 
     if route is None:
         raise errors.MethodNotAllowed(f"{method} is not allowed here; use {', '.join(methods)}")
     name = RepositoryName.parse(parts.pop("name")) if "name" in parts else None
-    call = Operation(request=request, action=route.action, token=_token(request), name=name, rest=parts)
+    token = _token(request) or _by_password(request, route, _asked(path, method))
+    call = Operation(request=request, action=route.action, token=token, name=name, rest=parts)
     try:
         for policy in route.policies:
             policy(call)
@@ -87,20 +90,31 @@ def _find(path: str) -> tuple[dict[str, Any], dict[str, Route]]:
     raise errors.NotFound(f"There is nothing at /v2/{path[:200]}")
 
 
-def _token(request: HttpRequest) -> signing.Token:
+def _token(request: HttpRequest) -> signing.Token | None:
+    """The request's token, verified; None when it brings something else, or nothing."""
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        raise errors.Unauthenticated
+        return None
     try:
         return signing.verify(text.strip())
     except signing.InvalidToken as error:
         raise errors.Unauthenticated(f"The token is not valid: {error}") from error
 
 
+def _by_password(request: HttpRequest, route: Route, scope: str) -> signing.Token:
+    """What a token for this scope would say, for scripts that send a password with each request, as Harbor's may.
+
+    A push needs a token all the same: the registry takes its bytes from nginx, and knows no passwords.
+    """
+    if route.action == "push" or not request.headers.get("Authorization", "").lower().startswith("basic "):
+        raise errors.Unauthenticated
+    return issue.at_once(request, parse_scopes([scope]))
+
+
 def _challenge(request: HttpRequest, path: str) -> str:
     """Where to get a token, and for what (Docker token spec)."""
     words = [f'realm="{settings.EXTERNAL_URL}/service/token"', f'service="{settings.TOKEN_SERVICE}"']
-    scope = _scope(request, path)
+    scope = _asked(path, request.method or "")
     if scope:
         words.append(f'scope="{scope}"')
     if request.headers.get("Authorization"):
@@ -108,7 +122,8 @@ def _challenge(request: HttpRequest, path: str) -> str:
     return "Bearer " + ",".join(words)
 
 
-def _scope(request: HttpRequest, path: str) -> str:
+def _asked(path: str, method: str) -> str:
+    """The scope of a token for this; empty when none is needed."""
     try:
         parts, methods = _find(path)
         if path == "_catalog":
@@ -116,6 +131,6 @@ def _scope(request: HttpRequest, path: str) -> str:
         name = RepositoryName.parse(parts["name"])
     except (errors.Refusal, KeyError):
         return ""
-    route = methods.get(request.method or "")
+    route = methods.get(method)
     action = route.action if route else "pull"
     return f"repository:{name}:{'pull,push' if action == 'push' else action}"

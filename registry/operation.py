@@ -86,6 +86,11 @@ class Operation:
         return finders.place(self.name) if self.name else None
 
     @property
+    def is_by_token(self) -> bool:
+        """Whether the request brought a token that the registry can read as well."""
+        return self.request.headers.get("Authorization", "").lower().startswith("bearer ")
+
+    @property
     def is_limited(self) -> bool:
         """Whether the token only lets the door show some tags of the repository (a tag-scoped guest's)."""
         return self.repository_name in self.token.claims.get("limited", ())

@@ -69,6 +69,17 @@ def sign_for_store(repository: str, *actions: str, reads: str = "") -> str:
     return sign(subject="wharf-core", access=access, lifetime=120)
 
 
+def unsigned(*, subject: str, expires: int, access: list[dict[str, Any]], claims: dict[str, Any]) -> Token:
+    """What a token with this `access` says, for those who need not send it to anybody."""
+    return Token(
+        subject=subject,
+        expires=expires,
+        access={entry["name"]: frozenset(entry["actions"]) for entry in access if entry["type"] == "repository"},
+        catalog=any(entry["type"] == "registry" and entry["name"] == "catalog" for entry in access),
+        claims=claims,
+    )
+
+
 def verify(text: str) -> Token:
     """The token, or InvalidToken."""
     token = _verified(text)
@@ -101,14 +112,8 @@ def _verified(text: str) -> Token:
         )
     except jwt.PyJWTError as error:
         raise InvalidToken(str(error)) from error
-    return Token(
-        subject=payload["sub"],
-        expires=payload["exp"],
-        access={
-            entry["name"]: frozenset(entry["actions"]) for entry in payload["access"] if entry["type"] == "repository"
-        },
-        catalog=any(entry["type"] == "registry" and entry["name"] == "catalog" for entry in payload["access"]),
-        claims=payload.get("wharf", {}),
+    return unsigned(
+        subject=payload["sub"], expires=payload["exp"], access=payload["access"], claims=payload.get("wharf", {})
     )
 
 

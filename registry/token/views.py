@@ -8,14 +8,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from core import clock, configuration, errors
-from core.api.client_address import client_address
 from core.api.exceptions import render
-from core.store import signing
-from rbac import credentials
-from rbac.access import Actor
-from rbac.authentication import read_basic
-from rbac.models import Anonymous, Robot
-from registry.token.grants import Grants, grant
+from registry.token import issue
 from registry.token.scopes import parse_scopes
 
 # A request line holds no more than nginx lets through; this bounds the work done for one.
@@ -42,9 +36,9 @@ def _token(request: HttpRequest) -> HttpResponse:
     scopes = parse_scopes(request.GET.getlist("scope"))
     if len(scopes) > MOST_SCOPES:
         raise errors.BadRequest(f"At most {MOST_SCOPES} scopes can be asked for at once.")
-    actor = _who(request)
+    actor = issue.who(request)
     lifetime = int(configuration.get("token_expiration")) * 60
-    signed = _sign(actor, grant(actor, scopes), lifetime)
+    signed = issue.signed(actor, scopes, lifetime)
     body = {
         "token": signed,
         "access_token": signed,
@@ -53,30 +47,3 @@ def _token(request: HttpRequest) -> HttpResponse:
     }
     # JsonResponse would take its time for dates and the like, of which there are none.
     return HttpResponse(json.dumps(body), content_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def _who(request: HttpRequest) -> Actor:
-    header = request.META.get("HTTP_AUTHORIZATION", "")
-    if not header:
-        return Anonymous()
-    pair = read_basic(header)
-    if pair is None:
-        raise errors.WrongCredentials("The Authorization header must be Basic with a name and a password or secret.")
-    return credentials.authenticate(name=pair[0], secret=pair[1], address=client_address(request))
-
-
-def _sign(actor: Actor, grants: Grants, lifetime: int) -> str:
-    kind = "anonymous" if isinstance(actor, Anonymous) else "robot" if isinstance(actor, Robot) else "user"
-    claims = {
-        "kind": kind,
-        "id": actor.pk,
-        "projects": grants.projects,
-        "limited": grants.limited,
-        "refused": grants.refused,
-    }
-    return signing.sign(
-        subject="" if kind == "anonymous" else actor.name,
-        access=grants.access,
-        lifetime=lifetime,
-        claims=claims,
-    )

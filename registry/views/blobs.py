@@ -32,13 +32,13 @@ def head(operation: Operation) -> HttpResponse:
 def get(operation: Operation) -> HttpResponse:
     """nginx asks the registry first; what comes here the registry refused.
 
-    A tag-scoped guest's token says nothing to the registry: what his tags reach is fetched with core's own.
+    A tag-scoped guest's token says nothing to the registry, nor does a password: it is fetched with core's own token.
     StoreUnavailable when it failed rather than refused: a client must not take a failing store for a lost blob.
     """
     digest = operation.digest
     if not operation.reaches_blob(digest):
         raise errors.BlobUnknown(detail=digest)
-    if operation.is_limited:
+    if operation.is_limited or not operation.is_by_token:
         return handover.as_core(operation.repository_name, "pull")
     if files.linked_size(Link(operation.repository_name, "layer", digest)) is not None:
         raise errors.StoreUnavailable

@@ -14,9 +14,8 @@ from core.api.short_way import Handler
 from core.store import signing
 from projects.models import AuditLog, Project
 from rbac.models import User
-from registry.token.grants import grant
+from registry.token import issue
 from registry.token.scopes import parse_scopes
-from registry.token.views import _sign
 from tests import factories
 from tests.core.test_postgres import end_our_connection
 from tests.e2e.client import OCI_MANIFEST, make_image
@@ -54,7 +53,7 @@ def test_the_audit_log_knows_who_asked_from_where(team: Project, alice: User) ->
     place = factories.repository(team, f"short{factories.number()}")
     image = make_image()
     factories.push(place, alice, "v1", image)
-    token = _sign(alice, grant(alice, parse_scopes([f"repository:{place.name}:pull,push"])), 300)
+    token = issue.signed(alice, parse_scopes([f"repository:{place.name}:pull,push"]), 300)
     headers = {"Authorization": f"Bearer {token}", "X-Real-IP": "192.0.2.7", "X-Request-Id": "push-1"}
     path = f"/v2/{place.name}/manifests/v2"
     answer = Client().put(path, image.manifest, content_type=OCI_MANIFEST, headers=headers)

@@ -52,6 +52,35 @@ def test_the_answer_is_what_the_specification_says(platform: Platform, people: P
     assert len(header["x5c"]) == 1
 
 
+def test_a_script_that_sends_its_password_reads_and_deletes_without_a_token(platform: Platform, people: People) -> None:
+    """As in Harbor: `curl -u`. What somebody may not read stays hidden, and the bytes of a push need a token."""
+    image = make_image(b"for scripts")
+    Client(platform.url, people["bob"]).repository("team/scripts").push(image, "v1")
+
+    def call(method: str, path: str, who: tuple[str, str] | None, **options: Any) -> requests.Response:
+        return requests.request(method, f"{platform.url}/v2/{path}", auth=who, timeout=30, **options)
+
+    carol, alice = people["carol"], people["alice"]
+    assert call("GET", "", carol).status_code == 200
+    assert call("GET", "team/scripts/tags/list", carol).json() == {"name": "team/scripts", "tags": ["v1"]}
+    assert "team/scripts" in call("GET", "_catalog?n=1000", carol).json()["repositories"]
+    manifest = call("GET", "team/scripts/manifests/v1", carol)
+    assert manifest.content == image.manifest
+    for digest, content in image.blobs.items():
+        assert call("HEAD", f"team/scripts/blobs/{digest}", carol).status_code == 200
+        assert call("GET", f"team/scripts/blobs/{digest}", carol).content == content
+    assert call("GET", "team/scripts/tags/list", people["mallory"]).status_code == 403
+    wrong = call("GET", "team/scripts/tags/list", ("carol", "nonsense"))
+    assert (wrong.status_code, wrong.json()["errors"][0]["message"]) == (401, "The user name or password is wrong.")
+    assert wrong.headers["WWW-Authenticate"].startswith('Bearer realm="')
+    assert call("DELETE", f"team/scripts/manifests/{image.digest}", carol).status_code == 403
+    for method, path in (("POST", "blobs/uploads/"), ("PUT", "manifests/v2")):
+        pushed = call(method, f"team/scripts/{path}", alice, data=image.manifest)
+        assert pushed.status_code == 401
+        assert 'scope="repository:team/scripts:pull,push"' in pushed.headers["WWW-Authenticate"]
+    assert call("DELETE", f"team/scripts/manifests/{image.digest}", alice).status_code == 202
+
+
 def test_wrong_credentials_are_401(platform: Platform, people: People) -> None:
     for user in (("bob", "nonsense"), ("nobody", PASSWORD), ("robot$team+none", "x"), ("", "")):
         answer = ask(platform, user)

@@ -19,9 +19,8 @@ from registry import door
 from registry.operation import Operation
 from registry.policies.scope import token_grants_action, token_grants_some
 from registry.routes import ROUTES
-from registry.token.grants import grant
+from registry.token import issue
 from registry.token.scopes import Scope, parse_scopes
-from registry.token.views import _sign
 from tests import factories
 from tests.e2e.client import make_image
 from tests.rows import add_member
@@ -73,7 +72,7 @@ def test_scopes(parameters: list[str], expected: list[Any]) -> None:
 
 
 def token_for(actor: Any, *scopes: str) -> str:
-    return _sign(actor, grant(actor, parse_scopes(scopes)), 300)
+    return issue.signed(actor, parse_scopes(scopes), 300)
 
 
 @pytest.mark.django_db
