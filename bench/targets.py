@@ -145,22 +145,22 @@ class Working:
 _WORK = """
 from core.celery import app
 from deploy.stack.programs import WORKERS
-queues, processes = WORKERS["worker"]
-app.worker_main(["worker", "--hostname", "worker@%h", "--queues", queues, "--concurrency", str(processes)])
+queues, processes = WORKERS["event"]
+app.worker_main(["worker", "--hostname", "event@%h", "--queues", queues, "--concurrency", str(processes)])
 """
 
 
 @contextmanager
 def working(var: Path | None, kinds: str) -> Iterator[Working]:
     """A platform of its own, for as long as the block runs; `var` as of `wharf`. `kinds` is a program that registers
-    jobs; the worker that runs it has the queues and processes of the platform's, which is stopped."""
+    jobs; the worker that runs it has the queues and processes of the platform's `event`, which is stopped."""
     with _platform(var) as platform:
-        platform.stop("worker")
+        platform.stop("event")
         worker = platform.start_manage("shell", "--no-imports", "-c", kinds + _WORK)
         try:
             _wait_for_worker(platform)
             others = {name: platform.pid(name) for name in ("postgres", "redis")}
-            yield Working(platform, {"worker": worker.pid, **others})
+            yield Working(platform, {"event": worker.pid, **others})
         finally:
             worker.terminate()
             worker.wait(60)
@@ -169,7 +169,7 @@ def working(var: Path | None, kinds: str) -> Iterator[Working]:
 def _wait_for_worker(platform: Platform) -> None:
     for _ in range(150):
         pools = platform.api("GET", "/jobservice/pools", platform.admin).json()
-        if any(pool["worker_pool_id"].startswith("worker@") for pool in pools):
+        if any(pool["worker_pool_id"].startswith("event@") for pool in pools):
             return
         time.sleep(0.2)
     raise RuntimeError("the worker does not start")

@@ -21,7 +21,7 @@ NUMBER = 10_000
 LEAST = 300.0
 """Events a second that are promised of the relay."""
 LISTEN_SECONDS = 10.0
-PROGRAMS = ("worker", "postgres", "redis")
+PROGRAMS = ("worker", "event", "postgres", "redis")
 _HAPPEN = """
 import time
 from django.db import transaction

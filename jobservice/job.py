@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Queue(StrEnum):
-    """Who waits for the work. Each is a queue of Celery's; the last two have worker processes of their own."""
+    """Who waits for the work. Each is a queue of Celery's; only the last two share their worker processes."""
 
     INTERACTIVE = "interactive"
     """Somebody looks at the screen."""

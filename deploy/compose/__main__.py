@@ -1,4 +1,4 @@
-"""What a container of the image becomes: `configure`, `init`, `core`, `worker`, `bulk`, `manage …` and so on."""
+"""What a container of the image becomes: `configure`, `init`, `core`, a worker, `beat`, `manage …` and so on."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ def worker(settings: Settings) -> None:
     _watching(settings, "TERM", programs.worker(sys.executable, "worker"))
 
 
+def event(settings: Settings) -> None:
+    """Become the worker for what follows a push."""
+    _watching(settings, "TERM", programs.worker(sys.executable, "event"))
+
+
 def bulk(settings: Settings) -> None:
     """Become the worker for what takes long."""
     _watching(settings, "TERM", programs.worker(sys.executable, "bulk"))
@@ -75,6 +80,7 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "init": init,
     "core": core,
     "worker": worker,
+    "event": event,
     "bulk": bulk,
     "beat": beat,
     "manage": manage,

@@ -33,7 +33,7 @@ from deploy.stack.settings import Settings, Unusable
 # Tokens live as long as is set, and the registry forgives another minute.
 LEEWAY = 60
 # The doors first, then who works behind them, the stores at last.
-STOPPED_IN_TURN = ("nginx", "core", "beat", "worker", "bulk", *reversed(STORES))
+STOPPED_IN_TURN = ("nginx", "core", "beat", "worker", "event", "bulk", *reversed(STORES))
 
 
 def main() -> None:

@@ -14,12 +14,12 @@ from deploy.stack.settings import Settings
 
 # In the order they are started. The first three hold data and are there before the database is migrated.
 STORES = ("postgres", "redis", "registry")
-KINDS = (*STORES, "core", "worker", "bulk", "beat", "nginx")
+KINDS = (*STORES, "core", "worker", "event", "bulk", "beat", "nginx")
 # Of each process of core.
 THREADS = 16
-# Kind of worker → Celery's queues that it serves, and its processes: what takes long makes nobody wait who looks at a
-# screen, and no webhook.
-WORKERS = {"worker": ("upkeep,interactive,event", 3), "bulk": ("scheduled,bulk", 2)}
+# Kind of worker → Celery's queues that it serves, and its processes: what takes long, and a webhook's receiver that
+# hangs, make nobody wait who looks at a screen.
+WORKERS = {"worker": ("upkeep,interactive", 2), "event": ("event", 3), "bulk": ("scheduled,bulk", 2)}
 # How long core may go on answering when it is told to stop.
 GRACE_SECONDS = 60
 # The stock programs start with a clean environment: the registry panics on some variables of the cloud's tools.
@@ -238,7 +238,7 @@ def gunicorn(python: str, bind: str, workers: int, scratch: str) -> list[str]:
 
 
 def worker(python: str, name: str) -> list[str]:
-    """How a worker is started, `worker` or `bulk`. Celery wants a name of its own for each on a machine."""
+    """How a worker is started, one of WORKERS. Celery wants a name of its own for each on a machine."""
     queues, processes = WORKERS[kind(name)]
     own = ["--hostname", f"{name}@%h", "--queues", queues, "--concurrency", str(processes), "--loglevel", "INFO"]
     # Nobody waits for what is done in bulk, and whoever pushes or pulls shall not notice it.

@@ -18,7 +18,7 @@ import requests
 from tests.compose.engine import Engine, Failed, run
 
 PROJECT = Path(__file__).resolve().parents[2]
-LONG_RUNNING = ("postgres", "redis", "registry", "core", "worker", "bulk", "beat", "nginx")
+LONG_RUNNING = ("postgres", "redis", "registry", "core", "worker", "event", "bulk", "beat", "nginx")
 ONE_SHOT = ("configuration", "init")
 
 

@@ -49,7 +49,7 @@ def only_nginx_is_reachable_and_nobody_is_root(stack: Stack) -> None:
         assert not [secret for secret in secrets if secret in said], f"{service} was told a secret in the open"
     assert {port["HostPort"] for ports in stack.inspect("nginx")["NetworkSettings"]["Ports"].values() if ports
             for port in ports} == {str(stack.port)}  # fmt: skip
-    owners = {stack.exec(service, "id", "-u").strip() for service in ("core", "worker", "bulk", "registry")}
+    owners = {stack.exec(service, "id", "-u").strip() for service in ("core", "worker", "event", "bulk", "registry")}
     assert owners == {"10001"}, owners
     mounts = {mount["Destination"]: mount["RW"] for mount in stack.inspect("nginx")["Mounts"]}
     assert mounts == {"/etc/wharf": False, "/var/lib/wharf/registry": False}, mounts
@@ -127,7 +127,7 @@ def jobs_run_and_outlive_their_worker(stack: Stack) -> None:
     _collect_dry(stack)
     assert _is_another(stack, "bulk", before), "somebody else did it"
     pools = {pool["worker_pool_id"].partition("@")[0] for pool in _asked(stack, "/jobservice/pools").json()}
-    assert pools == {"worker", "bulk"}, pools
+    assert pools == {"worker", "event", "bulk"}, pools
 
 
 def all_come_back_with_the_engine(stack: Stack) -> None:
@@ -140,7 +140,7 @@ def all_come_back_with_the_engine(stack: Stack) -> None:
 
 def worker_and_beat_are_well_too(stack: Stack) -> None:
     """Their own health checks say so; they are asked every half minute."""
-    for service in ("worker", "bulk", "beat"):
+    for service in ("worker", "event", "bulk", "beat"):
         _wait(partial(_is_well, stack, service), f"{service} is not well", 180)
 
 
@@ -245,7 +245,7 @@ def a_missing_volume_is_named_before_anything_is_changed(stack: Stack) -> None:
         stack.copy_volume(stack.volume(name), f"{stack.name}-backup")
         stack.remove_volume(name)
         assert words in stack.up_refused(service)
-        assert not [each for each in ("core", "worker", "bulk", "beat", "nginx") if _runs(stack, each)]
+        assert not [each for each in ("core", "worker", "event", "bulk", "beat", "nginx") if _runs(stack, each)]
         stack.down()
         stack.remove_volume(name)
         stack.copy_volume(f"{stack.name}-backup", stack.volume(name))

@@ -110,7 +110,7 @@ def test_registry_and_core_are_told_of_the_bucket_and_where_its_key_lies(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/company.pem")
     made = {program.name: program for program in programs(layout, settings(), "code")}
-    for name in ("core", "worker", "bulk", "beat"):
+    for name in ("core", "worker", "event", "bulk", "beat"):
         assert made[name].environment["WHARF_STORE"] == "s3://blobs/a"
         assert made[name].environment["WHARF_STORE_CREDENTIALS"] == str(layout.bucket_key)
     assert made["registry"].environment["AWS_SHARED_CREDENTIALS_FILE"] == str(layout.bucket_key)
@@ -127,7 +127,14 @@ def test_another_key_restarts_who_reads_it(layout: Layout) -> None:
     before = prints()
     layout.bucket_key.write_text(KEY.replace("EXAMPLE", "NEWER"))
     after = prints()
-    assert {name for name in before if before[name] != after[name]} == {"registry", "core", "worker", "bulk", "beat"}
+    assert {name for name in before if before[name] != after[name]} == {
+        "registry",
+        "core",
+        "worker",
+        "event",
+        "bulk",
+        "beat",
+    }
 
 
 def test_the_libraries_of_a_bucket_are_installed_only_for_one() -> None:

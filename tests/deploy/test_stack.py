@@ -160,8 +160,8 @@ def test_replicas_have_names_and_sockets_of_their_own(layout: Layout) -> None:
     (layout.var / "postgres").mkdir()
     made = {program.name: program for program in programs(layout, REPLICAS, "code")}
     assert list(made) == names(REPLICAS) == [
-        "postgres", "redis", "registry", "core", "core-2", "core-3", "worker", "worker-2", "bulk", "bulk-2",
-        "beat", "beat-2", "nginx",
+        "postgres", "redis", "registry", "core", "core-2", "core-3", "worker", "worker-2", "event", "event-2",
+        "bulk", "bulk-2", "beat", "beat-2", "nginx",
     ]  # fmt: skip
     assert made["core-2"].socket == "core-2.sock"
     assert f"unix:{layout.run}/core-2.sock" in made["core-2"].command
@@ -191,12 +191,12 @@ def test_the_database_allows_as_many_connections_as_there_may_be(layout: Layout)
     assert allowed(Settings(8081, "http://localhost:8081", 16, core_replicas=4)) > 4 * 16 * 16
 
 
-def test_the_supervisor_runs_all_eight_and_doubles_percent_signs(layout: Layout) -> None:
+def test_the_supervisor_runs_all_nine_and_doubles_percent_signs(layout: Layout) -> None:
     (layout.var / "postgres").mkdir()
     made = programs(layout, SETTINGS, "code")
     assert tuple(program.name for program in made) == tuple(names(SETTINGS))
     text = supervisor.configuration(layout, made)
-    assert text.count("autorestart=true") == 8
+    assert text.count("autorestart=true") == 9
     assert "http+unix://%%2F" in text
     core = next(program for program in made if program.name == "core")
     assert core.environment["WHARF_TOKEN_EXPIRATION"] == "9"
@@ -209,7 +209,7 @@ def test_only_what_changed_is_restarted(layout: Layout) -> None:
 
     before = prints(SETTINGS, "code")
     newer = prints(SETTINGS, "newer code")
-    assert {name for name in before if before[name] != newer[name]} == {"core", "worker", "bulk", "beat"}
+    assert {name for name in before if before[name] != newer[name]} == {"core", "worker", "event", "bulk", "beat"}
     moved = Settings(8082, SETTINGS.external_url, 3, SETTINGS.passed_on)
     assert prints(moved, "code") == before, "nginx reads its configuration again"
     nginx = layout.etc / "nginx.conf"

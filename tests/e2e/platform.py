@@ -17,7 +17,7 @@ import requests
 
 PROJECT = Path(__file__).resolve().parents[2]
 PASSWORD = "Story12345"
-PROGRAMS = ("postgres", "redis", "registry", "core", "worker", "bulk", "beat", "nginx")
+PROGRAMS = ("postgres", "redis", "registry", "core", "worker", "event", "bulk", "beat", "nginx")
 
 
 @dataclass

@@ -194,5 +194,5 @@ def test_what_is_scheduled_runs_by_the_clock(own: Platform) -> None:
 
 def test_the_workers_are_there(own: Platform) -> None:
     pools = own.api("GET", "/jobservice/pools", own.admin).json()
-    assert sorted(pool["worker_pool_id"].partition("@")[0] for pool in pools) == ["bulk", "worker"]
-    assert sorted(pool["concurrency"] for pool in pools) == [2, 3]
+    assert sorted(pool["worker_pool_id"].partition("@")[0] for pool in pools) == ["bulk", "event", "worker"]
+    assert sorted(pool["concurrency"] for pool in pools) == [2, 2, 3]

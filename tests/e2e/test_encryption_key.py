@@ -22,7 +22,7 @@ from tests.e2e.platform import PROJECT, Platform, new_platform, remove
 from tests.receiver import Received, Receiver, receiving
 
 HEADER = "Bearer Sesame-of-the-rotation"
-REPLICAS = ("core", "core-2", "worker", "worker-2")
+REPLICAS = ("core", "core-2", "worker", "worker-2", "event", "event-2")
 
 
 @dataclass
@@ -257,7 +257,7 @@ def test_a_key_that_is_missing_is_not_replaced_by_another_one(hook: Hook) -> Non
 
 
 def _worker_logs(platform: Platform) -> str:
-    return "".join((platform.var / "log" / f"{name}.log").read_text() for name in ("worker", "worker-2"))
+    return "".join((platform.var / "log" / f"{name}.log").read_text() for name in ("event", "event-2"))
 
 
 def _everything_logged(platform: Platform) -> str:

@@ -26,7 +26,9 @@ from tests.e2e.client import OCI_INDEX, Client, Image, Repository, make_image, m
 from tests.e2e.platform import Platform, new_platform, remove
 
 KILLS = max(50, int(os.environ.get("WHARF_TEST_KILLS", "50")))
-VICTIMS = ("core", "core-worker", "registry", "nginx", "redis", "postgres", "worker", "bulk", "bulk-worker", "flush")
+VICTIMS = (
+    "core", "core-worker", "registry", "nginx", "redis", "postgres", "worker", "event", "bulk", "bulk-worker", "flush",
+)  # fmt: skip
 PUSHERS = 4
 # Garbage collection's, in this test: many collections, and still time for a push between its layers and its manifest.
 GRACE_SECONDS = 20
