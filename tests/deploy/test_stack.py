@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from deploy.stack import layout as layouts
 from deploy.stack import preconditions, supervisor
 from deploy.stack import settings as operator
 from deploy.stack.layout import SOCKET_MOST, Layout
-from deploy.stack.programs import configuration_files, names, programs
+from deploy.stack.programs import WORKERS, configuration_files, names, programs
 from deploy.stack.requirements import requirements
 from deploy.stack.settings import Settings, Tls, Unusable
+from jobservice.job import Queue
 
 
 @pytest.fixture
@@ -151,6 +153,13 @@ def test_every_placeholder_is_filled(layout: Layout) -> None:
     registry = configuration_files(layout, SETTINGS)[layout.etc / "registry.yml"]
     assert "realm: https://registry.example.com/service/token" in registry
     assert "cache:" not in registry, "invariant I6"
+
+
+def test_every_queue_is_served_and_who_waits_for_others_makes_nobody_wait() -> None:
+    """A receiver of webhooks that hangs holds a process; nobody who looks at a screen waits for that one."""
+    served = [queues.split(",") for queues, _ in WORKERS.values()]
+    assert sorted(chain(*served)) == sorted([*Queue, "upkeep"])
+    assert [Queue.EVENT] in served
 
 
 REPLICAS = Settings(8081, "http://localhost:8081", 2, core_replicas=3, worker_replicas=2, beat_replicas=2)
