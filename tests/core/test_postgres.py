@@ -116,18 +116,24 @@ def test_a_finder_gives_what_the_orm_gives(team: Project) -> None:
     assert Finder(Robot, "text", "name = $1").one("robot$y") is None
 
 
+@pytest.mark.parametrize("rows", [-1, 1, 1000], ids=["no statistics", "statistics of one row", "statistics of many"])
 @pytest.mark.django_db
-def test_a_pull_by_tag_looks_at_one_row_of_each_table_also_without_statistics(team: Project, alice: User) -> None:
-    """As one join it went through all artifacts of the repository until the tables were analyzed."""
+def test_a_pull_looks_at_one_row_of_each_table_whatever_the_statistics(team: Project, alice: User, rows: int) -> None:
+    """As joins they went through all artifacts of the repository until the tables were analyzed, or all manifests."""
     place = factories.repository(team, f"plan{factories.number()}")
-    for number in range(5):
-        factories.push(place, alice, f"v{number}")
-    assert manifest_lookup._BY_TAG.row(place.name, "v3")
+    artifacts = [factories.push(place, alice, f"v{number}") for number in range(5)]
+    pulls = [(manifest_lookup._BY_TAG, "v3"), (manifest_lookup._BY_DIGEST, artifacts[3].digest)]
+    assert all(statement.row(place.name, reference) for statement, reference in pulls)
     with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pg_class SET reltuples = %s, relpages = %s WHERE relkind = 'r' AND relname ^@ 'projects_'",
+            [rows, int(rows > 0)],
+        )
         # Tables of five rows would be read from end to end, whatever the statement.
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; DISCARD PLANS")
-    steps = [*plans.nodes(manifest_lookup._BY_TAG._execute, place.name, "v3")]
-    assert max(map(plans.rows_of, steps)) == 1, json.dumps(steps[0], indent=1)
+    for statement, reference in pulls:
+        steps = [*plans.nodes(statement._execute, place.name, reference)]
+        assert max(map(plans.rows_of, steps)) == 1, json.dumps(steps[0], indent=1)
 
 
 @pytest.mark.django_db
