@@ -43,7 +43,8 @@ def replace(*, cve_ids: Sequence[str], expires: datetime | None, actor: str) -> 
         seen.add(cve_id)
     with transaction.atomic():
         locks.wait_in_transaction("CVE allowlist")
-        row = CveAllowlist.objects.first() or CveAllowlist(created=clock.now())
-        row.cve_ids, row.expires, row.updated = list(cve_ids), expires, clock.now()
+        now = clock.now()
+        row = CveAllowlist.objects.first() or CveAllowlist(created=now)
+        row.cve_ids, row.expires, row.updated = list(cve_ids), expires, now
         row.save()
         emit(CveAllowlistChanged(actor=actor))

@@ -188,8 +188,13 @@ main() {
             make_development_environment
             shift
             [ "$command" = test ] || exec .venv/bin/python "$@"
-            # Shows what the kill test did, which is part of its result.
-            exec .venv/bin/python -m pytest -s "$@"
+            # All of them by several processes; of a few one sees at once what they print.
+            if [ $# -gt 0 ]; then
+                set -- -s "$@"
+            else
+                set -- --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+            fi
+            exec .venv/bin/python -m pytest "$@"
             ;;
         *) refuse "usage: bootstrap.sh up|down|status|logs|renew-tls|trial-tls|rotate-token-key|dev|test|compose-check" ;;
     esac

@@ -19,6 +19,20 @@ from tests import factories
 from tests.old_registry import STORE
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What goes to one worker together: all tests with one platform, else those of a file."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        item.add_marker(pytest.mark.xdist_group(parameters.get("store", item.nodeid.partition("::")[0])))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Some tests print figures, which are part of their result."""
+    for report in terminalreporter.getreports("passed"):
+        if report.capstdout.strip():
+            terminalreporter.write_line(f"{report.nodeid}: {report.capstdout.strip()}")
+
+
 @pytest.fixture(autouse=True)
 def clean_memory() -> Iterator[None]:
     """Nothing remembered by an earlier test."""

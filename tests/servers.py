@@ -1,7 +1,7 @@
 """A real PostgreSQL, Redis and registry for the tests, in a folder of their own, stopped at the end.
 
-Loaded as a pytest plugin (`-p tests.servers`) before Django reads its settings; workers of pytest-xdist
-inherit the environment that the first process made.
+Loaded as a pytest plugin (`-p tests.servers`) before Django reads its settings. Each worker of pytest-xdist has servers
+of its own, but for the first: it uses those of the process that it comes from, which runs no test then.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ MARK = "WHARF_TEST_SERVERS"
 
 
 def start() -> None:
-    """Start the servers and point the environment at them; does nothing in a process that inherited them."""
-    if MARK in os.environ:
+    """Start the servers and point the environment at them; does nothing where they are there already."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    if os.environ.get(MARK) == worker:
         return
     # Short: a Unix socket's path has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="wharf-test-"))
     folder.chmod(0o755)
-    os.environ[MARK] = str(folder)
+    os.environ[MARK] = worker
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "static").mkdir()
     make_secrets(folder / "secrets")
