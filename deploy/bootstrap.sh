@@ -192,7 +192,7 @@ main() {
             if [ $# -gt 0 ]; then
                 set -- -s "$@"
             else
-                set -- --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+                set -- --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
             fi
             exec .venv/bin/python -m pytest "$@"
             ;;

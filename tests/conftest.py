@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from core import clock, configuration, redis
 from core.short_memory import ShortMemory
@@ -19,11 +22,17 @@ from tests import factories
 from tests.old_registry import STORE
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What goes to one worker together: all tests with one platform, else those of a file."""
-    for item in items:
-        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        item.add_marker(pytest.mark.xdist_group(parameters.get("store", item.nodeid.partition("::")[0])))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """To one process goes what belongs together: all tests with one platform, else those of a file."""
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _platform_or_file
+    return scheduling
+
+
+def _platform_or_file(test: str) -> str:
+    file, _, name = test.partition("::")
+    platform = re.search(r"\[(folder|bucket)\b", name)
+    return platform[1] if platform else file
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -33,7 +33,7 @@ from deploy.stack.settings import Settings, Unusable
 # Tokens live as long as is set, and the registry forgives another minute.
 LEEWAY = 60
 # The doors first, then who works behind them, the stores at last.
-STOPPED_IN_TURN = ("nginx", "core", "beat", "worker", "event", "bulk", *reversed(STORES))
+STOPPED_IN_TURN = ({"nginx"}, {"core", "beat", "worker", "event", "bulk"}, {*STORES})
 
 
 def main() -> None:
@@ -92,9 +92,10 @@ def down(layout: Layout) -> None:
         pid = supervisor.pid(layout)
         if pid is None:
             return
-        for name in sorted(supervisor.states(layout), key=lambda name: STOPPED_IN_TURN.index(kind(name))):
-            say(f"stopping {name}")
-            supervisor.stop(layout, name)
+        for kinds in STOPPED_IN_TURN:
+            ending = [name for name in supervisor.states(layout) if kind(name) in kinds]
+            say(f"stopping {', '.join(ending)}")
+            supervisor.stop(layout, ending)
         supervisor.shutdown(layout)
         wait(30, lambda: not Path(f"/proc/{pid}").exists(), f"supervisord (pid {pid}) does not stop; see {layout.log}")
     say("stopped; the data stay in " + str(layout.var))

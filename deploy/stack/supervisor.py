@@ -92,9 +92,13 @@ def start(layout: Layout, names: Iterable[str], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def stop(layout: Layout, name: str) -> None:
-    """Stop one program and wait for its end."""
-    _settle(_server(layout).stopProcess, name)
+def stop(layout: Layout, names: Iterable[str]) -> None:
+    """Stop these programs side by side and wait until the last one has ended."""
+    for name in names:
+        _settle(_server(layout).stopProcess, name, False)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and "STOPPING" in {states(layout).get(name) for name in names}:
+        time.sleep(0.1)
 
 
 def signal(layout: Layout, name: str, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -10,10 +11,14 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import requests
+
+from deploy.stack import installation
+from deploy.stack.layout import Layout
 
 PROJECT = Path(__file__).resolve().parents[2]
 PASSWORD = "Story12345"
@@ -151,10 +156,23 @@ def free_port() -> int:
 
 
 def new_platform(var: Path | None = None, **extra: str) -> Platform:
-    """A platform that is not started yet. Its folder is one that the service user can enter."""
+    """A platform that is not started yet. Its folder is one that the service user can enter.
+
+    With `WHARF_VENV=""` it installs libraries of its own.
+    """
     folder = var or Path(tempfile.mkdtemp(prefix="wharf-e2e-")) / "var"
     folder.parent.chmod(0o755)
-    return Platform(var=folder, port=free_port(), extra=extra)
+    return Platform(var=folder, port=free_port(), extra={"WHARF_VENV": str(_libraries()), **extra})
+
+
+@cache
+def _libraries() -> Path:
+    """A virtualenv for all platforms of this process: each one's own took longer to make than all else of `up`."""
+    layout = Layout(Path(tempfile.mkdtemp(prefix="wharf-libraries-")), "wharf")
+    layout.var.chmod(0o755)
+    atexit.register(shutil.rmtree, layout.var, ignore_errors=True)
+    installation.install_libraries(layout, "", ["s3"])
+    return layout.venv
 
 
 def remove(platform: Platform) -> None:

@@ -18,7 +18,7 @@ from tests.e2e.platform import PROGRAMS, Platform, new_platform, remove
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Platform]:
-    running = new_platform(WHARF_ADMIN_PASSWORD="Preset12345")
+    running = new_platform(WHARF_ADMIN_PASSWORD="Preset12345", WHARF_VENV="")
     try:
         running.up()
         yield running
