@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import Count, Exists, Model, OuterRef, QuerySet
@@ -73,17 +73,21 @@ def manifests_among(digests: Sequence[str]) -> set[str]:
     return set(Manifest.objects.filter(pk__in=digests).values_list("pk", flat=True))
 
 
-def forget_manifests(limit: int) -> int:
-    """Drop the bytes of some manifests that are in no repository any more; returns how many were dropped."""
-    nowhere = Manifest.objects.filter(~Exists(Artifact.objects.filter(manifest=OuterRef("pk"))))
+def manifests_nowhere() -> QuerySet[Manifest]:
+    """Manifests that are in no repository any more, nor on their way into one."""
+    kept = Artifact.objects.filter(manifest=OuterRef("pk"))
     pushed = Reference.objects.pending().filter(digest=OuterRef("pk"), kind=Reference.Kind.SELF)
+    return Manifest.objects.filter(~Exists(kept), ~Exists(pushed))
+
+
+def forget_manifests(digests: Sequence[str]) -> None:
+    """Drop the bytes of these manifests, of those that are nowhere still."""
     with transaction.atomic():
-        found = nowhere.filter(~Exists(pushed)).select_for_update(skip_locked=True, of=("self",))
-        locked = list(found.values_list("pk", flat=True)[:limit])
+        rows = Manifest.objects.select_for_update(skip_locked=True).filter(pk__in=digests).order_by("pk")
+        locked = list(rows.values_list("pk", flat=True))
         # In a following statement, so that it sees what was committed before the locks were ours.
-        gone = list(nowhere.filter(~Exists(pushed), pk__in=locked).values_list("pk", flat=True))
+        gone = list(manifests_nowhere().filter(pk__in=locked).values_list("pk", flat=True))
         Manifest.objects.filter(pk__in=gone).delete()
-    return len(gone)
 
 
 class Chosen:
@@ -103,12 +107,12 @@ class Chosen:
         return RawSQL(f"SELECT id FROM pg_temp.{self._name}", ())  # noqa: S608, S611 - a name of ours
 
 
-def ids(found: QuerySet[M]) -> Iterator[int]:
+def ids(found: QuerySet[M]) -> Iterator[Any]:
     """The keys of a question's rows; each page is a question of its own, so they are long."""
-    after = 0
-    while page := list(found.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:_KEYS]):
+    rest = found.order_by("pk").values_list("pk", flat=True)
+    while page := list(rest[:_KEYS]):
         yield from page
-        after = page[-1]
+        rest = rest.filter(pk__gt=page[-1])
 
 
 def in_pages(found: QuerySet[M], size: int = _PAGE) -> Iterator[list[M]]:

@@ -125,7 +125,8 @@ class Run:
             self._delete_untagged()
         self._remove_links()
         self._remove_data()
-        while candidates.forget_manifests(BATCH):
+        for batch in _batches(candidates.ids(candidates.manifests_nowhere()), BATCH):
+            candidates.forget_manifests(batch)
             self._step()
         self._remove_uploads()
         self._say_what_went()
