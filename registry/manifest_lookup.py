@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from core.oci import Reference
 from core.postgres.prepared import Statement
 
-# Step by step, so that the planner has no choice: joined, it went through all artifacts of the repository while the
-# tables had no statistics yet, and through all manifests when these were of a time when there were few. Whether a row
-# is deleted is asked afterwards: otherwise an index of all live tags looks shorter than it is.
+# Step by step, so that the planner has no choice: as one join it went through all artifacts of the repository while
+# the tables had no statistics yet.
 _REPOSITORY = """
 WITH repository AS MATERIALIZED (
     SELECT id, project_id FROM projects_repository
@@ -17,26 +16,27 @@ WITH repository AS MATERIALIZED (
       AND (SELECT deleted IS NULL FROM projects_project WHERE id = projects_repository.project_id)
 )
 """
-_ARTIFACT = "artifact AS MATERIALIZED (SELECT id, digest, deleted FROM projects_artifact WHERE {})"
-_MANIFEST = """
-SELECT digest, media_type, content, (SELECT id FROM artifact), {tag}, (SELECT project_id FROM repository)
-FROM projects_manifest WHERE digest = (SELECT digest FROM artifact WHERE deleted IS NULL)
+_SELECT = """
+SELECT manifest.digest, manifest.media_type, manifest.content, artifact.id, {tag}, (SELECT project_id FROM repository)
+FROM projects_artifact artifact JOIN projects_manifest manifest ON manifest.digest = artifact.digest
 """
 _BY_TAG = Statement(
     "text, text",
     f"""
     {_REPOSITORY}, tag AS MATERIALIZED (
-        SELECT id, artifact_id, deleted FROM projects_tag
-        WHERE repository_id = (SELECT id FROM repository) AND name = $2
-    ), {_ARTIFACT.format("id = (SELECT artifact_id FROM tag WHERE deleted IS NULL)")}
-    {_MANIFEST.format(tag="(SELECT id FROM tag)")}
+        SELECT id, artifact_id FROM projects_tag
+        WHERE repository_id = (SELECT id FROM repository) AND name = $2 AND deleted IS NULL
+    )
+    {_SELECT.format(tag="(SELECT id FROM tag)")}
+    WHERE artifact.id = (SELECT artifact_id FROM tag) AND artifact.deleted IS NULL
     """,  # noqa: S608 - of constants only
 )
 _BY_DIGEST = Statement(
     "text, text",
     f"""
-    {_REPOSITORY}, {_ARTIFACT.format("repository_id = (SELECT id FROM repository) AND digest = $2")}
-    {_MANIFEST.format(tag="NULL::bigint")}
+    {_REPOSITORY}
+    {_SELECT.format(tag="NULL::bigint")}
+    WHERE artifact.repository_id = (SELECT id FROM repository) AND artifact.digest = $2 AND artifact.deleted IS NULL
     """,  # noqa: S608
 )
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import connection
 from xdist.scheduler import LoadScopeScheduling
 
 from core import clock, configuration, redis
@@ -59,6 +61,20 @@ def clean_memory() -> Iterator[None]:
     clock._reading, clock._read_again_at = clock.Reading(clock._uptime(), time.time()), math.inf
     yield
     configuration.forget()
+
+
+@pytest.fixture(autouse=True)
+def _empty_tables(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Django empties only the tables that it manages."""
+    mark = request.node.get_closest_marker("django_db")
+    if not (mark and mark.kwargs.get("transaction")):
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    yield
+    others = [model._meta.db_table for model in apps.get_models() if not model._meta.managed]
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(others)}")
 
 
 @pytest.fixture

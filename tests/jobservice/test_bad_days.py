@@ -40,7 +40,7 @@ from tests.jobservice.real_workers import (
     wait,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_tables")]
+pytestmark = pytest.mark.django_db(transaction=True)
 QUEUES = f"{FRONT},upkeep"
 HASTY = "tests.jobservice.hasty"
 

@@ -319,7 +319,6 @@ def test_who_lost_his_task_does_not_go_on_with_its_series(bells: list[int]) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("clean_tables")
 def test_who_goes_on_waits_for_nobody_and_overtakes_nobody(bells: list[int]) -> None:
     """Somebody is at the row of the next one: it waits for its bell, and so does the one behind it."""
     first, second, third = (tasks_of(submit(series="one"))[0] for _ in range(3))

@@ -18,7 +18,7 @@ from jobservice.status import Status
 from tests.jobservice.jobs import TwoAtOnce, tasks_of
 from tests.jobservice.real_workers import BACK, FRONT, busy_process, lines, stands, submit, wait, worker
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_tables")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def let_the_lease_end() -> None:

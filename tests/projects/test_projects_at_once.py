@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -17,14 +17,6 @@ from tests.rest import Api
 from tests.rows import make_artifact, make_project, make_repository, make_story, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _empty_audit_log() -> Iterator[None]:
-    """Django empties only the tables that it manages."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE audit_log")
 
 
 def at_once(*calls: Callable[[], Any]) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -58,14 +57,6 @@ def deadly(*arguments, **named):
 setattr(module, name, deadly)
 runner.run(int(task), worker="test/1")
 """
-
-
-@pytest.fixture(autouse=True)
-def _empty_tables() -> Iterator[None]:
-    """Django empties only the tables that it manages."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE audit_log, job_execution, job_task, job_task_log")
 
 
 def collect_and_die(task: Task, place: str, name: str) -> int:

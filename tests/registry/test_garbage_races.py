@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -32,14 +32,6 @@ from tests.registry.test_garbage import NOW, age, assert_sound, collect, stored,
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_store")]
 State = RepositoryBlob.State
 PATIENCE = 20.0
-
-
-@pytest.fixture(autouse=True)
-def _empty_audit_log() -> Iterator[None]:
-    """Django empties only the tables that it manages."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE audit_log")
 
 
 @pytest.fixture
