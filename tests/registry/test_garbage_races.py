@@ -16,18 +16,18 @@ from django.db import connection, transaction
 
 from core import clock, errors, oci
 from core.store import client, files
-from jobservice import claims, runner, service
+from jobservice import claims, orders, runner, service
 from jobservice.models import Execution
 from jobservice.status import Trigger
 from projects import artifacts, copies, links, manifest_repair, projects, repositories, tags
 from projects.models import Accessory, Artifact, Blob, Repository, RepositoryBlob, Tag
 from rbac.models import User
-from registry.garbage import candidates
+from registry.garbage import candidates, collection
 from registry.jobs import GarbageCollection
 from tests import factories
 from tests.e2e.client import Image, make_image, make_index
 from tests.jobservice.jobs import tasks_of
-from tests.registry.test_garbage import NOW, age, assert_sound, collect, stored, untag
+from tests.registry.test_garbage import NOW, age, assert_sound, collect, digests_of, stored, untag
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_store")]
 State = RepositoryBlob.State
@@ -306,7 +306,7 @@ def test_links_of_a_deleted_project_are_removed_by_one_alone(alice: User, monkey
     halt = Halt(monkeypatch, files, "remove_links")
     sleeper = Someone(lambda: projects.delete(project=old, actor=alice))
     halt.reached()
-    links.remove_links_of(project=old)
+    links.remove_links_of(project=old, seconds=60)
     with pytest.raises(errors.Conflict, match="still being removed"):
         projects.create(name="gone", public=False, metadata={}, storage_limit=None, actor=alice)
     halt.go_on()
@@ -559,3 +559,30 @@ def test_a_second_run_waits_for_the_first(app: Repository, alice: User, monkeypa
     runner.run(second.id, worker="test/2")
     assert list(Execution.objects.values_list("status", flat=True)) == ["Success"] * 2
     assert stored() == set()
+
+
+def test_a_run_that_is_stopped_in_its_middle_leaves_nothing_half_done(
+    app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "GRACE", NOW)
+    monkeypatch.setattr(collection, "BATCH", 2)
+    kept = factories.push(app, alice, "kept")
+    for _ in range(4):
+        artifacts.delete(artifact=factories.push(app, alice), actor=alice)
+    before, halt = stored(), Halt(monkeypatch, files, "remove_links")
+    stopped, later = (service.submit(GarbageCollection, trigger=Trigger.MANUAL) for _ in range(2))
+    worker = Someone(lambda: runner.run(tasks_of(stopped)[0].id, worker="test/1"))
+    halt.reached()
+    orders.stop(stopped, actor="root")
+    assert worker.is_waiting()
+    halt.go_on()
+    assert worker.outcome() is None
+    run = Execution.objects.get(id=stopped.id)
+    assert (run.status, run.extra_attrs["links"]) == ("Stopped", 2)
+    # Its batch it has ended, and no other one begun.
+    assert not RepositoryBlob.objects.filter(state=State.DELETING).exists()
+    assert stored() == before
+    assert_sound()
+    runner.run(tasks_of(later)[0].id, worker="test/1")
+    assert stored() == digests_of(kept)
+    assert_sound()
