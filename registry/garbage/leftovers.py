@@ -85,9 +85,9 @@ def take_in(orphan: Orphan) -> None:
         known = {"size": orphan.size, "state": Blob.State.PRESENT}
         Blob.objects.get_or_create(digest=orphan.digest, defaults=known)
         return
-    repository = _repository(orphan.link.repository)
+    repository = repository_of(orphan.link.repository)
     if repository is None:
-        _remove_stranger(orphan.link)
+        remove_stranger(orphan.link)
         return
     links.take_in(
         repository=repository,
@@ -95,6 +95,23 @@ def take_in(orphan: Orphan) -> None:
         kind=RepositoryBlob.Kind(orphan.link.kind),
         touched=orphan.written,
     )
+
+
+def repository_of(name: str) -> Repository | None:
+    """A repository's row, made when there is a project for it. None when there is none, or the name says none: a
+    registry without us has repositories at the top, too."""
+    project_name, _, rest = name.partition("/")
+    project = Project.objects.live().filter(name=project_name).first() if rest else None
+    return repositories.ensure(project=project, name=RepositoryName.parse(name)) if project else None
+
+
+def remove_stranger(link: Link) -> None:
+    """Remove a link in a project that there is not, or in none; nobody makes that project meanwhile."""
+    project_name, _, rest = link.repository.partition("/")
+    with transaction.atomic():
+        projects.hold_name(project_name)
+        if not rest or not Project.objects.live().filter(name=project_name).exists():
+            files.remove_links(link)
 
 
 def missing() -> Iterator[list[Missing]]:
@@ -127,15 +144,6 @@ def doubt(missing: Missing) -> None:
         )
 
 
-def _remove_stranger(link: Link) -> None:
-    """Remove a link in a project that there is not; nobody makes that project meanwhile."""
-    name = link.repository.partition("/")[0]
-    with transaction.atomic():
-        projects.hold_name(name)
-        if not Project.objects.live().filter(name=name).exists():
-            files.remove_links(link)
-
-
 def _unknown_links(name: str) -> Iterator[tuple[Link, FoundLink]]:
     rows = RepositoryBlob.objects.filter(repository__name=name, repository__project__deleted__isnull=True)
     known = set(rows.values_list("kind", "blob__digest"))
@@ -143,9 +151,3 @@ def _unknown_links(name: str) -> Iterator[tuple[Link, FoundLink]]:
         for found in files.found_links(name, kind):
             if (kind, found.digest) not in known:
                 yield Link(name, kind, found.digest), found
-
-
-def _repository(name: str) -> Repository | None:
-    """Its row, made when there is a project for it."""
-    project = Project.objects.live().filter(name=name.partition("/")[0]).first()
-    return repositories.ensure(project=project, name=RepositoryName.parse(name)) if project else None

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from core import clock, errors, locks, oci
 from core.store import client, files
+from core.store.files import Link
 from jobservice import runner, service
 from jobservice.context import Stopped
 from jobservice.models import Execution, Task
@@ -465,13 +466,27 @@ def test_what_only_the_store_knows_is_found_by_an_audit(app: Repository, team: P
     assert not stranger.exists()
 
 
+def test_a_repository_at_the_top_of_the_store_is_nobodys_even_where_a_project_is_called_so(app: Repository) -> None:
+    """What a registry without us called `team` is none of the project `team`."""
+    digest = factories.upload(app, os.urandom(70))
+    files.remove_links(Link("team/app", "layer", digest))
+    files.write_link(Link("team", "layer", digest))
+    age()
+    ctx = Recorder()
+    assert collect(ctx, audit=True, grace=timedelta(hours=2)).orphans == 1
+    assert f"only the store knows: layer link team@{digest}" in ctx.lines
+    assert files.read_link(Link("team", "layer", digest)) is None
+    collect(audit=True, grace=timedelta(hours=2))
+    assert stored() == set()
+
+
 def test_what_only_the_rows_know_is_doubted_by_an_audit_and_healed_by_a_push(app: Repository, alice: User) -> None:
     """Else every HEAD would say that it is there, and no client would upload it."""
     image = make_image(os.urandom(70), os.urandom(71))
     factories.push(app, alice, "v1", image)
     _, without_data, without_link = image.blobs
     files.remove_data(without_data)
-    files.remove_links(files.Link("team/app", "layer", without_link))
+    files.remove_links(Link("team/app", "layer", without_link))
     ctx = Recorder()
     assert collect(ctx, audit=True, dry_run=True).missing == 2
     assert f"the store does not have: data {without_data}" in ctx.lines

@@ -24,9 +24,11 @@ from projects.models import Accessory, Artifact, Blob, Repository, RepositoryBlo
 from rbac.models import User
 from registry.garbage import candidates, collection
 from registry.jobs import GarbageCollection
+from registry.verify import verify
 from tests import factories
 from tests.e2e.client import Image, make_image, make_index
 from tests.jobservice.jobs import tasks_of
+from tests.old_registry import STORE
 from tests.registry.test_garbage import NOW, age, assert_sound, collect, digests_of, stored, untag
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_store")]
@@ -339,6 +341,27 @@ def test_data_that_somebody_counts_on_after_all_are_given_back(app: Repository, 
     collect()
     assert_whole(app, image)
     assert links.sizes(repository=app, digests=image.blobs).keys() == image.blobs.keys()
+
+
+def test_what_is_pushed_while_verify_clears_away_there_is_whole(
+    app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A torn link in a repository of which no row was left."""
+    image = make_image(os.urandom(90))
+    digest = next(iter(image.blobs))
+    torn = STORE / "repositories" / "team" / "new" / "_layers" / "sha256" / digest.removeprefix("sha256:") / "link"
+    torn.parent.mkdir(parents=True)
+    torn.write_text("")
+    halt = Halt(monkeypatch, files, "remove_links")
+    verifier = Someone(lambda: [finding.kind for finding in verify(repair=True)])
+    halt.reached()
+    new = factories.repository(app.project, "new")
+    pusher = Someone(lambda: push_as_clients_do(new, alice, image))
+    pusher.is_waiting()
+    halt.go_on()
+    assert verifier.outcome() == ["leftover-damaged"]
+    assert pusher.outcome() is None
+    assert_whole(new, image)
 
 
 # --- artifacts ----------------------------------------------------------------------------------------------
