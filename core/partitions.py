@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -78,6 +78,11 @@ def make_all(today: date | None = None) -> None:
     """Make this month's and next month's partition of every table."""
     for table in TABLES.values():
         table.make_partitions(today)
+
+
+def midnight(day: date) -> datetime:
+    """The moment at which a day begins; months are divided by their first days' (UTC)."""
+    return datetime.combine(day, time(), UTC)
 
 
 def next_month(first: date) -> date:

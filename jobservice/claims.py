@@ -113,13 +113,16 @@ def hold(task: Task, **news: Any) -> bool | None:
 
 
 def finish(task: Task, *, status: Status, message: str = "", told: dict[str, Any] | None = None, **news: Any) -> bool:
-    """End the task, with last news (columns) for its row and facts for its execution; False when it is not ours."""
+    """End the task, with last news (columns) for its row and facts for its execution; False when it is not ours.
+
+    What earlier attempts told is still true of the execution.
+    """
     with transaction.atomic(savepoint=False):
         ended = Task.objects.held(task).update(
             status=status, status_message=message, lease=None, end_time=Now(), update_time=Now(), **news
         )
         if ended:
-            service.roll_up(task.execution_id, told, message)
+            service.roll_up(task.execution_id, {**task.extra_attrs, **(told or {})}, message)
     return bool(ended)
 
 

@@ -62,7 +62,7 @@ def oldest_kept(today: date) -> date:
 
 
 def _is_anything_unfinished(month: date) -> bool:
-    end = partitions.next_month(month)
+    end = partitions.midnight(partitions.next_month(month))
     return (
         Execution.objects.unfinished().filter(start_time__lt=end).exists()
         or Task.objects.unfinished().filter(creation_time__lt=end).exists()

@@ -58,7 +58,8 @@ def run(*, retry_failed: bool = False) -> int:
         while time.monotonic() < until:
             relayed = _relay_batch(retry_failed)
             count += relayed
-            if relayed == 0 and (retry_failed or not _linger()):
+            # What failed once more has its next turn in a minute, not at once with the next batch.
+            if relayed < BATCH and (retry_failed or (relayed == 0 and not _linger())):
                 return count
     ring()
     return count

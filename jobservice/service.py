@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,12 +143,16 @@ def _stop(**which: Any) -> None:
     with transaction.atomic():
         # In the order in which all who lock several tasks do.
         chosen = Task.objects.unfinished().filter(**which).order_by("id").select_for_update()
-        found = list(chosen.only("id", "status", "execution_id", "series"))
+        found = list(chosen.only("id", "status", "execution_id", "series", "extra_attrs"))
         waiting = [task for task in found if task.status == Status.PENDING]
         _all(found).filter(status=Status.RUNNING).update(is_stop_asked=True)
         _all(waiting).update(status=Status.STOPPED, end_time=Now(), update_time=Now())
-        for execution_id in sorted({task.execution_id for task in waiting}):
-            roll_up(execution_id)
+        told: dict[int, dict[str, Any]] = defaultdict(dict)
+        for task in waiting:
+            # It may have done something before it had to wait.
+            told[task.execution_id].update(task.extra_attrs)
+        for execution_id in sorted(told):
+            roll_up(execution_id, told[execution_id])
         # Who stood behind them.
         for series in {task.series for task in waiting if task.series}:
             transaction.on_commit(functools.partial(_ring_for_series, series), robust=True)

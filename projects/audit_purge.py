@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from django.db import OperationalError
 from django.db.models import Q
@@ -57,11 +57,11 @@ class _Purge:
     def _drop_months(self) -> None:
         """Drop the months that ended before and have no row to be kept. One that is in use now is left to batches."""
         for month in MONTHS.months():
-            end = _midnight(partitions.next_month(month))
+            end = partitions.midnight(partitions.next_month(month))
             if end > self._before:
                 break
             # Nobody writes into a month that is over: what is counted here is what is dropped.
-            rows = AuditLog.objects.filter(op_time__gte=_midnight(month), op_time__lt=end)
+            rows = AuditLog.objects.filter(op_time__gte=partitions.midnight(month), op_time__lt=end)
             if rows.exclude(self._wanted).exists():
                 continue
             count = rows.count()
@@ -96,7 +96,3 @@ def _are_of(event_types: Sequence[str]) -> Q:
         operation, _, resource_type = event_type.partition("_")
         wanted |= Q(operation=operation, resource_type=resource_type)
     return wanted
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

@@ -12,6 +12,8 @@ from projects import links, pulls, storage_figures
 from projects.models import Project, Reference, RepositoryBlob
 
 log = structlog.get_logger(__name__)
+# For what a deletion left of a large project. Then others get a turn.
+_REMOVAL_SECONDS = 300.0
 
 
 @every(pulls.FOLD_EVERY)
@@ -39,7 +41,7 @@ def remove_links_of_deleted_projects() -> None:
     left = RepositoryBlob.objects.filter(repository__project__deleted__isnull=False)
     for project in Project.objects.filter(pk__in=left.values("repository__project_id").distinct()):
         try:
-            links.remove_links_of(project=project)
+            links.remove_links_of(project=project, seconds=_REMOVAL_SECONDS)
         except errors.Unavailable:
             log.warning("links_of_deleted_project_left", project=project.name)
             return

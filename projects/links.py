@@ -332,23 +332,25 @@ def forget(claimed: Sequence[RepositoryBlob]) -> None:
     RepositoryBlob.objects.filter(pk__in=[link.pk for link in claimed], state=RepositoryBlob.State.DELETING).delete()
 
 
-def remove_links_of(*, project: Project) -> None:
+def remove_links_of(*, project: Project, seconds: float) -> None:
     """Take every link of a deleted project's repositories away, so that its name can be given to others.
 
-    Waits for who removes some of them already, and leaves the rest for another time when that takes too long. Safe to
-    run again after it died; StoreUnavailable when the store does not answer.
+    Waits a little for who removes some of them already, and leaves the rest for another time when it takes longer
+    than `seconds`. Safe to run again after it died; StoreUnavailable when the store does not answer.
     """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while True:
         # Alone, or one of two that slept would remove links of the next project of this name.
         with locks.sole(removals_in(project.pk)) as hold:
             if hold:
-                _remove_links_of(project, hold)
+                _remove_links_of(project, hold, began + seconds)
                 return
+        if time.monotonic() > began + WAIT_SECONDS:
+            return
         time.sleep(0.1)
 
 
-def _remove_links_of(project: Project, hold: locks.Hold) -> None:
+def _remove_links_of(project: Project, hold: locks.Hold, deadline: float) -> None:
     # No claim is needed: who keeps a link holds the project, which is deleted.
     RepositoryBlob.objects.filter(repository__project=project).exclude(state=RepositoryBlob.State.DELETING).update(
         state=RepositoryBlob.State.DELETING, touched=clock.now()
@@ -357,9 +359,9 @@ def _remove_links_of(project: Project, hold: locks.Hold) -> None:
     while True:
         with promptly(hold):
             batch = list(links.select_related("repository", "blob").order_by("pk")[:_BATCH])
-        if not batch:
-            return
         remove(batch)
+        if len(batch) < _BATCH or time.monotonic() > deadline:
+            return
 
 
 def wait_for_removal(*, project_name: str) -> None:

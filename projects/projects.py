@@ -95,7 +95,7 @@ def delete(*, project: Project, actor: Actor) -> None:
         robots.forget_project(project_id=row.pk, name=row.name)
         emit(ProjectDeleted(actor=actor.name, project_id=row.pk, project=row.name))
     try:
-        links.remove_links_of(project=row)
+        links.remove_links_of(project=row, seconds=links.WAIT_SECONDS)
     except errors.Unavailable:
         # The project is deleted all the same; housekeeping finishes it, and the name waits.
         return

@@ -17,6 +17,7 @@ from projects import statistics
 from projects.models import Artifact, Project, Quota, StorageFigure
 
 # Projects without a single artifact have no figure, and need none.
+_FORGET = "DELETE FROM projects_storagefigure WHERE day = %(day)s AND project_id IS NOT NULL"
 _RECORD = """
 INSERT INTO projects_storagefigure (day, project_id, logical, stored)
 SELECT %(day)s, project.id, sum(artifact.size), max(quota.used)
@@ -25,7 +26,6 @@ JOIN projects_repository repository ON repository.id = artifact.repository_id AN
 JOIN projects_project project ON project.id = repository.project_id AND project.deleted IS NULL
 JOIN projects_quota quota ON quota.project_id = project.id
 WHERE artifact.deleted IS NULL GROUP BY project.id
-ON CONFLICT (project_id, day) DO UPDATE SET logical = excluded.logical, stored = excluded.stored
 """
 
 
@@ -58,6 +58,7 @@ def record(day: date | None = None) -> None:
     day = day or clock.now().date()
     now = of_platform()
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_FORGET, {"day": day})
         cursor.execute(_RECORD, {"day": day})
         StorageFigure.objects.update_or_create(
             day=day, project=None, defaults={"logical": now.logical, "stored": now.stored}

@@ -22,6 +22,7 @@ from core.store.files import Link
 from projects import blobs, links, quotas
 from projects.demo import seeding
 from projects.models import Artifact, Blob, Manifest, Project, Reference, Repository, RepositoryBlob, Tag
+from registry.garbage import leftovers
 
 _CHUNK = 1024 * 1024
 _BLOB_KINDS = (Reference.Kind.CONFIG, Reference.Kind.LAYER)
@@ -250,9 +251,9 @@ def _row_of(link: Link) -> QuerySet[RepositoryBlob]:
 
 def _remove_leftover(link: Link) -> bool:
     """Links before data, each claimed as garbage collection does it, and looked at again before it goes."""
-    repository = _repository(link)
+    repository = leftovers.repository_of(link.repository)
     if repository is None:
-        files.remove_links(link)
+        leftovers.remove_stranger(link)
     else:
         # Of a link without a row nobody has announced anything: it is as old as can be.
         links.take_in(repository=repository, digest=link.digest, kind=_kind(link), touched=_LONG_AGO)
@@ -269,8 +270,8 @@ def _remove_leftover(link: Link) -> bool:
 
 
 def _adopt(link: Link) -> bool:
-    """Give a link that only the store knows its row, which proves nothing; False when its repository is unknown too."""
-    repository = _repository(link)
+    """Give a link that only the store knows its row, which proves nothing; False when there is no project for it."""
+    repository = leftovers.repository_of(link.repository)
     if repository is None:
         return False
     links.take_in(repository=repository, digest=link.digest, kind=_kind(link), touched=clock.now())
@@ -279,10 +280,6 @@ def _adopt(link: Link) -> bool:
 
 def _is_sound(link: Link) -> bool:
     return files.read_link(link) == link.digest and _has_data(link)
-
-
-def _repository(link: Link) -> Repository | None:
-    return Repository.objects.filter(name=link.repository, project__deleted__isnull=True).first()
 
 
 def _kind(link: Link) -> RepositoryBlob.Kind:

@@ -26,6 +26,7 @@ from typing import IO, Any, Literal
 import fsspec
 import structlog
 from django.conf import settings
+from fsspec.implementations.local import LocalFileSystem
 
 from core import errors
 
@@ -347,7 +348,7 @@ def _store() -> Store:
         from core.store import s3
 
         return s3.open_store()
-    filesystem, folder = fsspec.core.url_to_fs(settings.STORE_URL)
+    filesystem, folder = _Folders(), fsspec.core.url_to_fs(settings.STORE_URL)[1]
     return Store(
         filesystem,
         f"{folder}/docker/registry/v2",
@@ -359,6 +360,18 @@ def _store() -> Store:
         probe=lambda: filesystem.ls(folder),
         explain=str,
     )
+
+
+class _Folders(LocalFileSystem):  # type: ignore[misc]
+    """This machine's. A folder that cannot be listed is a failure; fsspec's own would take it for an empty one."""
+
+    def walk(self, path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        return super().walk(path, *args, **{**kwargs, "on_error": _unless_gone})  # type: ignore[no-any-return]
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _unlink(filesystem: Any, paths: list[str]) -> None:

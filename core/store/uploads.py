@@ -7,6 +7,7 @@ knows. In a bucket they are parts that are no file yet. All functions raise Stor
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -42,8 +43,9 @@ def last_activity(repository: str) -> datetime | None:
     """
     with files.answering() as store:
         moments = [upload.last_written for upload in _of(store, repository).values()]
-        if store.has_folders and store.filesystem.exists(_folder(store, repository)):
-            moments.append(files.written(store.filesystem.info(_folder(store, repository))))
+        if store.has_folders:
+            with suppress(FileNotFoundError):
+                moments.append(files.written(store.filesystem.info(_folder(store, repository))))
     return max(moments, default=None)
 
 
@@ -60,9 +62,9 @@ def remove(repository: str, uuid: str, *, before: datetime) -> bool:
             store.abort(part)
         # In the order in which the registry looks for them: without its beginning an upload is unknown.
         store.remove(sorted(upload.paths, key=lambda path: not path.endswith("/startedat")))
-        folder = f"{_folder(store, repository)}/{uuid}"
-        if store.has_folders and store.filesystem.exists(folder):
-            store.filesystem.rm(folder, recursive=True)
+        if store.has_folders:
+            with suppress(FileNotFoundError):
+                store.filesystem.rm(f"{_folder(store, repository)}/{uuid}", recursive=True)
     return True
 
 

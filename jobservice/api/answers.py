@@ -59,10 +59,12 @@ class WorkerPool(TypedDict):
 
 
 class Worker(TypedDict, total=False):
+    """One that is idle has no job."""
+
     id: Required[str]
     pool_id: Required[str]
-    job_name: Required[str]
-    job_id: Required[str]
+    job_name: str
+    job_id: str
     start_at: datetime
     check_in: str
     checkin_at: datetime

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from django.http import StreamingHttpResponse
@@ -17,7 +19,7 @@ from core.api.resource import Resource
 from jobservice import orders, queues, schedules, workers
 from jobservice.api import answers
 from jobservice.api.runs import TEXT, log_of
-from jobservice.models import Schedule, Task
+from jobservice.models import Schedule, Task, WorkerPool
 
 ALL = "all"
 # Named here: in the views `list` is an operation.
@@ -60,12 +62,14 @@ class Pools(Monitor):
 
     @operation("List who works in a program, or in all", gives=WORKERS, refuses=(404,))
     def workers(self, request: Request, pool_id: str) -> Response:
-        if pool_id != ALL and pool_id not in {pool.pool_id for pool in workers.present()}:
+        pools = [pool for pool in workers.present() if pool_id in (ALL, pool.pool_id)]
+        if not pools and pool_id != ALL:
             raise errors.NotFound(f"worker pool {pool_id} not found; the list of pools names them")
         running = Task.objects.running().order_by("id")
         if pool_id != ALL:
             running = running.filter(worker__startswith=f"{pool_id}/")
-        return Response([_worker(task) for task in running])
+        busy = [_worker(task) for task in running]
+        return Response(busy + _idle(pools, Counter(worker["pool_id"] for worker in busy)))
 
 
 class Queues(Monitor):
@@ -134,7 +138,7 @@ class Schedules(Monitor):
 
     @operation("Whether nothing runs by the clock at present", gives=answers.SchedulerStatus, refuses=(400,))
     def paused(self, request: Request, job_type: str) -> Response:
-        if job_type != ALL:
+        if job_type.lower() != ALL:
             raise errors.BadRequest(f"job_type must be {ALL}: schedules are paused all together")
         return Response({"paused": schedules.are_paused()})
 
@@ -159,6 +163,15 @@ def _worker(task: Task) -> dict[str, Any]:
             "checkin_at": json.time(task.update_time),
         }
     )
+
+
+def _idle(pools: Sequence[WorkerPool], busy: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The processes that are at nothing: as Harbor shows them, without a job. Which ones they are nobody asks."""
+    return [
+        {"id": f"{pool.pool_id}/idle-{number}", "pool_id": pool.pool_id}
+        for pool in pools
+        for number in range(1, pool.concurrency - busy.get(pool.pool_id, 0) + 1)
+    ]
 
 
 def _schedule_task(schedule: Schedule) -> dict[str, Any]:

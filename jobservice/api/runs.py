@@ -31,7 +31,7 @@ MANUAL, NONE = "Manual", "None"
 TEXT = "text/plain; charset=utf-8"
 # Rows of a log; each has what a task said within a second.
 LINES_AT_ONCE = 20
-# Harbor's words; the last is an older one for Custom.
+# Harbor's words, with what they mean where no cron is given; the last is an older one for Custom.
 KINDS = {
     Schedule.Kind.HOURLY.value: cron.HOURLY,
     Schedule.Kind.DAILY.value: cron.DAILY,
@@ -100,7 +100,8 @@ class JobSchedule(JobResource):
         if kind == NONE:
             orders.unschedule(self.job, actor=self.actor)
             return None
-        at = KINDS[kind] or body["schedule"].get("cron", "")
+        # The word is for people; a cron that is given beside it is the one that was meant, as in Harbor.
+        at = body["schedule"].get("cron") or KINDS[kind]
         stored = Schedule.Kind.CUSTOM if kind == "Schedule" else Schedule.Kind(kind)
         orders.schedule(self.job, kind=stored, cron=at, params=params, actor=self.actor)
         return None

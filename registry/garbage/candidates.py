@@ -57,10 +57,11 @@ def data() -> QuerySet[Blob]:
     return blobs.unlinked().exclude(state=Blob.State.DELETING)
 
 
-def data_without(gone: Chosen) -> QuerySet[Blob]:
-    """The same if these links and their manifests were gone."""
+def data_without(gone: Chosen, doomed: Chosen) -> QuerySet[Blob]:
+    """The same if these links were gone, and these artifacts forgotten."""
     left = RepositoryBlob.objects.filter(blob=OuterRef("pk")).exclude(pk__in=gone.ids())
-    return Blob.objects.filter(~Exists(left)).exclude(state=Blob.State.DELETING)
+    named = Reference.objects.filter(digest=OuterRef("digest")).exclude(artifact__in=doomed.ids())
+    return Blob.objects.filter(~Exists(left), ~Exists(named)).exclude(state=Blob.State.DELETING)
 
 
 def manifests_unlinked() -> int:

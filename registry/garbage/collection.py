@@ -12,24 +12,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
+
+from django.db.models import Model, QuerySet
 
 from core import clock, errors, locks
 from core.store import files, uploads
 from jobservice.context import Context
 from projects import artifacts, blobs, links, quotas
 from projects.demo import seeding
-from projects.models import Artifact, Blob, RepositoryBlob
+from projects.models import Artifact, Blob, Repository, RepositoryBlob
 from registry.garbage import candidates, leftovers
 from registry.garbage.activity import Activity
 from registry.garbage.candidates import Chosen
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 # So few that who waits for one of them does not wait long, and that a process that dies leaves little to be finished.
 BATCH = 200
 # What died beside it, such as a request that was deleting a blob, is finished so often.
 FINISH_EVERY_SECONDS = 60.0
+_MARK_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ class Run:
 
     def __init__(self, ctx: Context, wishes: Wishes, hold: locks.Hold) -> None:
         self.log, self.wishes = ctx.log, wishes
-        self.totals = Totals(**ctx.state)
+        # Of repositories that an earlier attempt left alone those that still have something are looked at again.
+        self.totals = Totals(**{**ctx.state, "skipped": 0})
         self.before: datetime = clock.now() - wishes.grace
         """What somebody counted on since then stays."""
         self.activity = Activity(self.before)
@@ -124,6 +129,7 @@ class Run:
         if self.wishes.delete_untagged:
             self._delete_untagged()
         self._remove_links()
+        self._wait_for_marks()
         self._remove_data()
         for batch in _batches(candidates.ids(candidates.manifests_nowhere()), BATCH):
             candidates.forget_manifests(batch)
@@ -147,38 +153,56 @@ class Run:
                 claimed = blobs.reclaim(blobs.abandoned(stale).filter(pk__in=[blob.pk for blob in rows]))
             self._take_data_away(claimed)
 
+    def _wait_for_marks(self) -> None:
+        """What an attempt that failed had marked is finished in this one, as soon as that is old enough."""
+        began = clock.now()
+        while self._is_too_young(began):
+            self._ctx.checkpoint()
+            time.sleep(_MARK_PAUSE_SECONDS)
+        self._finish_abandoned()
+
+    def _is_too_young(self, before: datetime) -> bool:
+        """Whether somebody marked a link or data before this time, but too lately to be taken for dead."""
+        stale = clock.now() - links.REMOVAL_LEASE
+        return (
+            links.abandoned(before).filter(touched__gte=stale).exists()
+            or blobs.abandoned(before).filter(claimed__gte=stale).exists()
+        )
+
     def _audit(self) -> None:
         """Store against rows, both ways; a dry run only says what it finds."""
-        for orphan in leftovers.orphans(self.before):
+        about = Repository.objects.count() + leftovers.SHARDS
+        for orphan in self._one_by_one(leftovers.orphans(self.before), about):
             self.log.info("only the store knows: %s", orphan)
             if not self.wishes.dry_run:
                 leftovers.take_in(orphan)
             self.totals.orphans += 1
-            self._ctx.checkpoint()
-        for missing in leftovers.missing():
+        for missing in self._one_by_one(leftovers.missing(), about):
             self.log.warning("the store does not have: %s", missing)
             if not self.wishes.dry_run:
                 leftovers.doubt(missing)
             self.totals.missing += 1
-            self._ctx.checkpoint()
 
     # --- manifests ---------------------------------------------------------------------------------------------------
     def _delete_untagged(self) -> None:
         """Until nothing more is found: the parts of an index are needed until it is forgotten."""
-        while gone := [artifact.pk for artifact in self._untagged() if self._delete(artifact)]:
-            self._forget(gone)
+        before = -1
+        while before < self.totals.untagged:
+            before = self.totals.untagged
+            self._forget(artifact.pk for artifact in self._untagged() if self._delete(artifact))
 
     def _untagged(self) -> Iterator[Artifact]:
         unneeded = Artifact.objects.unneeded(self.before).select_related("repository")
-        for page in candidates.in_pages(unneeded):
-            yield from (each for each in page if not self._is_busy(each.repository_id, each.repository.name))
+        for artifact in chain.from_iterable(candidates.in_pages(unneeded)):
+            self._ctx.checkpoint()
+            if not self._is_busy(artifact.repository_id, artifact.repository.name):
+                yield artifact
 
     def _delete(self, artifact: Artifact) -> bool:
         if not artifacts.delete_unneeded(artifact=artifact, since=self.before):
             return False
         self.log.info("untagged artifact deleted: %s@%s", artifact.repository.name, artifact.digest)
         self.totals.untagged += 1
-        self._ctx.checkpoint()
         return True
 
     def _forget(self, deleted: Iterable[int]) -> None:
@@ -197,6 +221,7 @@ class Run:
                 self._ctx.progress(min(done + gone, total), total)
             done += count
             self._ctx.progress(done, total)
+            self._ctx.checkpoint()
 
     def _remove_links_of(self, repository: int, name: str, project: int) -> Iterator[int]:
         """How many it has looked at so far, after each batch."""
@@ -244,7 +269,7 @@ class Run:
         self._step(len(claimed))
 
     def _remove_uploads(self) -> None:
-        for name, uuid, size in leftovers.old_uploads(self.before):
+        for name, uuid, size in self._old_uploads():
             if not uploads.remove(name, uuid, before=self.before):
                 continue
             self.log.info("delete what is left of an upload: %s %s", name, uuid)
@@ -266,6 +291,22 @@ class Run:
         parts = [part for first in range(count) if (part := claimed[first::count])]
         with ThreadPoolExecutor(count, thread_name_prefix="gc") as threads:
             list(threads.map(remove, parts))
+
+    def _old_uploads(self) -> Iterator[tuple[str, str, int]]:
+        return self._one_by_one(leftovers.old_uploads(self.before), about=Repository.objects.count())
+
+    def _one_by_one(self, places: Iterable[Sequence[T]], about: int) -> Iterator[T]:
+        """What is found at each place, of about so many: how far it is is told at all of them, and whether to go on
+        asked; what was found is written down."""
+        for number, found in enumerate(places, start=1):
+            for each in found:
+                yield each
+                self._ctx.checkpoint()
+            self._ctx.progress(min(number, about), about)
+            if found:
+                self._step()
+            else:
+                self._ctx.checkpoint()
 
     def _step(self, removed: int = 0) -> None:
         """After each batch: what was done is written down, and whether to go on is asked."""
@@ -289,7 +330,7 @@ class Run:
 
 
 class DryRun(Run):
-    """What would go, if nothing changed; it locks nothing and changes nothing."""
+    """What would go, if nothing changed; it locks nothing and changes nothing. One that is begun again begins anew."""
 
     def phases(self) -> None:
         if self.wishes.audit:
@@ -297,8 +338,8 @@ class DryRun(Run):
         doomed, gone = Chosen("doomed"), Chosen("gone")
         self._choose(doomed)
         self._links(doomed, gone)
-        self._data(gone)
-        for name, uuid, size in leftovers.old_uploads(self.before):
+        self._data(gone, doomed)
+        for name, uuid, size in self._old_uploads():
             self.log.info("upload eligible for deletion: %s %s", name, uuid)
             self.totals.uploads += 1
             self.totals.freed_space += size
@@ -317,17 +358,28 @@ class DryRun(Run):
 
     def _links(self, doomed: Chosen, gone: Chosen) -> None:
         found = candidates.links_without(doomed, self.before).select_related("repository__project", "blob")
-        for page in _batches(found.order_by("repository").iterator(chunk_size=BATCH), BATCH):
+        for page in self._pages(found.order_by("repository")):
             going = [link for link in page if not self._is_busy(link.repository_id, link.repository.name)]
             self.totals.add_links(going)
             gone.add([link.pk for link in going])
-            self._ctx.checkpoint()
 
-    def _data(self, gone: Chosen) -> None:
-        for page in _batches(candidates.data_without(gone).iterator(chunk_size=BATCH), BATCH):
+    def _data(self, gone: Chosen, doomed: Chosen) -> None:
+        for page in self._pages(candidates.data_without(gone, doomed)):
             self._say_eligible(page)
             self.totals.add_data(page)
+
+    def _pages(self, found: QuerySet[M]) -> Iterator[list[M]]:
+        """All rows of a question, so many at a time, with progress."""
+        total, done = found.count(), 0
+        for page in _batches(found.iterator(chunk_size=BATCH), BATCH):
+            yield page
+            done += len(page)
+            self._ctx.progress(min(done, total), total)
             self._ctx.checkpoint()
+
+    def _step(self, removed: int = 0) -> None:
+        """Nothing was done from which another attempt could go on."""
+        self._ctx.checkpoint()
 
     def _say_what_would_go(self) -> None:
         blobs_gone, manifests_gone = self.totals.purged_blobs, self.totals.purged_manifests
@@ -338,15 +390,15 @@ class DryRun(Run):
 
 
 class _Pace:
-    """No more than so many a second, over the whole run."""
+    """No more than so many a second. Time in which nothing was removed is not made up for."""
 
     def __init__(self, per_second: float) -> None:
-        self._per_second, self._began, self._done = per_second, time.monotonic(), 0
+        self._per_second, self._last = per_second, time.monotonic()
 
     def wait(self, more: int) -> None:
-        self._done += more
-        if self._per_second:
-            time.sleep(max(0.0, self._done / self._per_second - (time.monotonic() - self._began)))
+        if self._per_second and more:
+            time.sleep(max(0.0, self._last + more / self._per_second - time.monotonic()))
+            self._last = time.monotonic()
 
 
 def _batches(found: Iterable[T], size: int) -> Iterator[list[T]]:

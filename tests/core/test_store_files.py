@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
+import os
 import shutil
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from pytest_django import Settings
 
 from core import errors
-from core.store import files, s3
+from core.store import files, s3, uploads
 from core.store.files import Link
 from tests import bucket
 from tests.bucket import S3
@@ -199,6 +201,38 @@ def test_a_link_that_cannot_be_read_is_no_proof_of_anything(tmp_path: Path) -> N
     Path(files._link_path(link)).mkdir(parents=True)
     with pytest.raises(errors.StoreUnavailable):
         files.linked_size(link)
+
+
+@pytest.mark.usefixtures("of_a_folder")
+@pytest.mark.parametrize(
+    ("place", "question"),
+    [
+        ("_uploads", lambda: uploads.last_activity("team/app")),
+        ("_uploads/1", lambda: uploads.last_activity("team/app")),
+        ("_layers/sha256", lambda: files.found_links("team/app", "layer")),
+        ("_layers/sha256/1", lambda: list(files.links_of("team/app"))),
+        ("", lambda: list(files.repositories())),
+        ("blobs/sha256/00", lambda: list(files.digests())),
+    ],
+)
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    place: str, question: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody uploads to is collected, and what no row knows is adopted: both ask the folder."""
+    for folder in ("blobs/sha256/00/001", "repositories/team/app/_uploads/1", "repositories/team/app/_layers/sha256/1"):
+        (tmp_path / "docker/registry/v2" / folder).mkdir(parents=True)
+    question()
+    broken = tmp_path / "docker/registry/v2" / (place if "blobs" in place else f"repositories/team/app/{place}")
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path) == broken:
+            raise OSError(errno.EIO, "Input/output error", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(errors.StoreUnavailable):
+        question()
 
 
 @pytest.mark.usefixtures("of_a_folder")

@@ -19,7 +19,7 @@ from tests.bucket import S3
 from tests.e2e.client import Client, Repository, make_image
 from tests.e2e.platform import PROGRAMS, Platform, new_platform, remove
 from tests.e2e.test_faults import assert_unavailable
-from tests.e2e.test_kill import push_and_kill
+from tests.e2e.test_kill import GRACE_SECONDS, push_and_kill
 
 KILLS = 10
 
@@ -34,7 +34,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 @pytest.fixture(scope="module")
 def own(server: S3) -> Iterator[Platform]:
     """A platform of this module's own, whose bucket may be left in ruins."""
-    running = new_platform(None, **server.settings(), WHARF_LOGIN_FAILURES_PER_MINUTE="1000")
+    running = new_platform(
+        None,
+        **server.settings(),
+        WHARF_LOGIN_FAILURES_PER_MINUTE="1000",
+        GC_TIME_WINDOW_HOURS=str(GRACE_SECONDS / 3600),
+    )
     try:
         running.up()
         running.make_project("team", running.admin)
@@ -230,8 +235,10 @@ def test_the_data_move_to_a_folder_and_back(own: Platform, app: Repository, serv
 
 
 def test_what_was_acknowledged_survives_kills(own: Platform) -> None:
-    record = push_and_kill(own, KILLS, ("registry", "core", "core-worker"))
+    record = push_and_kill(own, KILLS, ("registry", "core", "core-worker", "bulk-worker"))
     assert record.problems == []
+    assert record.kills.in_collection.total() > 0
+    assert record.collections["Success"] > 0
     repaired = own.manage("verify", "--repair")
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert own.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"

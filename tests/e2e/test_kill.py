@@ -1,5 +1,5 @@
 """The kill test: programs are killed -9 at random moments while clients push, mount, copy, sign, tag, delete and push
-again what is being collected; what was acknowledged must be whole.
+again what is being collected; what was acknowledged must be whole, and a webhook's receiver must hear of all of it.
 
 WHARF_TEST_KILLS says how many (50 at least; `make torture` takes 500, or as many as it is told).
 """
@@ -13,7 +13,7 @@ import random
 import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ import requests
 
 from tests.e2e.client import OCI_INDEX, Client, Image, Repository, make_image, make_index
 from tests.e2e.platform import Platform, new_platform, remove
+from tests.receiver import Receiver, receiving
 
 KILLS = max(50, int(os.environ.get("WHARF_TEST_KILLS", "50")))
 VICTIMS = (
@@ -72,6 +73,8 @@ class Record:
     attempted: dict[str, tuple[str, Image]] = field(default_factory=dict)
     in_manifest_put: set[int] = field(default_factory=set)
     answered: int = 0
+    pushed: dict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    """Repository and reference of every manifest that was acknowledged, in each pusher's order."""
     interrupted_puts: int = 0
     deleted: int = 0
     gone: list[Gone] = field(default_factory=list)
@@ -92,7 +95,11 @@ class Record:
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Platform]:
     """A platform of its own, which may be left in ruins."""
-    running = new_platform(WHARF_LOGIN_FAILURES_PER_MINUTE="1000", GC_TIME_WINDOW_HOURS=str(GRACE_SECONDS / 3600))
+    running = new_platform(
+        WHARF_LOGIN_FAILURES_PER_MINUTE="1000",
+        GC_TIME_WINDOW_HOURS=str(GRACE_SECONDS / 3600),
+        WHARF_WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32",
+    )
     try:
         running.up()
         yield running
@@ -101,7 +108,18 @@ def victim() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def record(victim: Platform) -> Record:
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def record(victim: Platform, receiver: Receiver) -> Record:
+    victim.make_project("team", victim.admin)
+    target = {"type": "http", "address": receiver.url}
+    policy = {"name": "all", "enabled": True, "event_types": ["PUSH_ARTIFACT"], "targets": [target]}
+    answer = victim.api("POST", "/projects/team/webhook/policies", victim.admin, json=policy)
+    assert answer.status_code == 201, answer.text
     return push_and_kill(victim, KILLS)
 
 
@@ -160,6 +178,32 @@ def test_no_job_is_left_running(record: Record) -> None:
     assert not {"Running", "Pending"} & set(record.collections)
     assert record.collections["Success"] > 1
     assert record.unfinished == []
+
+
+def test_a_receiver_hears_of_every_acknowledged_push_in_order(record: Record, receiver: Receiver) -> None:
+    """At least once, and first in the order in which each client was answered."""
+    pushed = {key for each in record.pushed.values() for key in each}
+    deadline = time.monotonic() + 600
+    while missing := pushed - _heard(receiver).keys():
+        assert time.monotonic() < deadline, f"nobody was told of {len(missing)} pushes, such as {min(missing)}"
+        time.sleep(1)
+    heard = _heard(receiver)
+    for each in record.pushed.values():
+        places = [heard[key] for key in each]
+        assert places == sorted(places)
+    print(
+        f"\nkill test: a webhook's receiver heard of {len(pushed)} pushes, each client's in order, in "
+        f"{len(receiver.received)} messages"
+    )
+
+
+def _heard(receiver: Receiver) -> dict[tuple[str, str], int]:
+    """Repository and reference of what the receiver heard of → the number of the message that said so first."""
+    heard: dict[tuple[str, str], int] = {}
+    for number, document in enumerate(receiver.documents):
+        told = document["event_data"]
+        heard.setdefault((told["repository"]["repo_full_name"], told["resources"][0]["tag"]), number)
+    return heard
 
 
 def test_verify_finds_nothing_that_it_cannot_repair(victim: Platform, record: Record) -> None:
@@ -286,7 +330,9 @@ def _put(record: Record, repository: Repository, image: Image, reference: str, b
     if answer.status_code == 400 and time.monotonic() - began > GRACE_SECONDS * 3 / 4:
         raise TooSlow
     assert answer.status_code == 201, (answer.status_code, answer.text)
-    record.answered += 1
+    with record.lock:
+        record.answered += 1
+        record.pushed[me].append((repository.name, reference))
 
 
 def _copy_once(platform: Platform, record: Record, name: str, image: Image, tag: str) -> None:
@@ -436,7 +482,9 @@ def _unfinished(platform: Platform) -> list[str]:
     """Which jobs, of whatever kind, run or wait at this moment."""
     at_work = platform.api("GET", "/jobservice/pools/all/workers", platform.admin).json()
     waiting = platform.api("GET", "/jobservice/queues", platform.admin).json()
-    return [row["job_name"] for row in at_work] + [row["job_type"] for row in waiting if row.get("count")]
+    return [row["job_name"] for row in at_work if "job_name" in row] + [
+        row["job_type"] for row in waiting if row.get("count")
+    ]
 
 
 def _note_failure(record: Record, error: Exception) -> None:
@@ -491,7 +539,7 @@ def _is_collecting(platform: Platform) -> bool:
         at_work = requests.get(f"{platform.url}/api/v2.0/jobservice/pools/all/workers", auth=platform.admin, timeout=2)
     except requests.RequestException:
         return False
-    return at_work.status_code == 200 and any(row["job_name"] == "GARBAGE_COLLECTION" for row in at_work.json())
+    return at_work.status_code == 200 and any(row.get("job_name") == "GARBAGE_COLLECTION" for row in at_work.json())
 
 
 def _kill(pid: int) -> bool:

@@ -143,10 +143,20 @@ def test_workers_are_who_is_at_a_task(root: Api) -> None:
     run(tasks[0], "bulk@here/7")
     run(tasks[1], "bulk-2@here/8")
     Task.objects.filter(id=tasks[0].id).update(done=3, total=10)
-    (worker,) = root.get("/jobservice/pools/bulk@here/workers").json()
+    worker, idle = root.get("/jobservice/pools/bulk@here/workers").json()
     assert (worker["id"], worker["pool_id"], worker["check_in"]) == ("bulk@here/7", "bulk@here", "3 of 10")
     assert (worker["job_name"], worker["job_id"]) == ("GARBAGE_COLLECTION", str(tasks[0].job_id))
-    assert [row["id"] for row in root.get("/jobservice/pools/all/workers").json()] == ["bulk@here/7", "bulk-2@here/8"]
+    assert idle == {"id": "bulk@here/idle-1", "pool_id": "bulk@here"}
+    assert [row["id"] for row in root.get("/jobservice/pools/all/workers").json()] == [
+        "bulk@here/7", "bulk-2@here/8", "bulk-2@here/idle-1", "bulk@here/idle-1",
+    ]  # fmt: skip
+
+
+def test_who_holds_a_task_of_a_pool_that_died_is_told_until_his_lease_is_over(root: Api) -> None:
+    pool("bulk@here")
+    run(submit(), "bulk@gone/7")
+    workers = root.get("/jobservice/pools/all/workers").json()
+    assert [row["id"] for row in workers] == ["bulk@gone/7", "bulk@here/idle-1", "bulk@here/idle-2"]
 
 
 @pytest.mark.parametrize("name", ["bulk%25@here", "nobody", "bulk", "_ulk@here"])
@@ -211,5 +221,6 @@ def test_schedules_are_listed_with_their_vendor(root: Api) -> None:
 
 def test_schedules_are_paused_all_together(root: Api, story: Story) -> None:
     assert root.get("/schedules/GARBAGE_COLLECTION/paused").status_code == 400
+    assert root.get("/schedules/All/paused").json() == {"paused": False}
     assert Api(story.mallory).get("/schedules/all/paused").status_code == 200
     assert Api().get("/schedules/all/paused").status_code == 401

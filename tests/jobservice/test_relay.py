@@ -104,6 +104,22 @@ def test_a_deaf_listener_makes_nobody_wait_and_is_told_again(listener: Listener)
     assert not Outbox.objects.exists()
 
 
+def test_what_failed_once_more_is_not_tried_again_at_once_because_others_were_heard(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten tries would be over in a moment, and not after ten minutes."""
+    monkeypatch.setattr(relay, "BATCH", 2)
+    listener.deaf_to = 2
+    happen(*range(1, 8))
+    Outbox.objects.update(attempts=1)
+    relay.run(retry_failed=True)
+    assert Outbox.objects.get(payload__execution=2).attempts == 2
+    for _ in range(6):
+        relay.run(retry_failed=True)
+    assert Outbox.objects.get().payload["execution"] == 2
+    assert written() == [1, 3, 4, 5, 6, 7]
+
+
 def test_what_is_never_heard_stays_for_an_operator(listener: Listener) -> None:
     listener.deaf_to = 1
     happen(1)

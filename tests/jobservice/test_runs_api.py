@@ -48,6 +48,7 @@ def audited() -> list[str]:
     [
         ("Hourly", "", "0 0 * * * *", "Hourly"),
         ("Daily", "0 0 0 * * *", "0 0 0 * * *", "Daily"),
+        ("Daily", "0 30 3 * * *", "0 30 3 * * *", "Daily"),
         ("Weekly", "", "0 0 0 * * 0", "Weekly"),
         ("Custom", "0 30 2 * * 1", "0 30 2 * * 1", "Custom"),
         ("Schedule", "0 15 4 ? * SUN", "0 15 4 ? * SUN", "Custom"),
@@ -88,6 +89,7 @@ def test_another_one_takes_its_place(root: Api) -> None:
         ({"schedule": {"type": "Custom", "cron": "0 0 * * *"}}, 400, "it has 5 fields, but needs 6"),
         ({"schedule": {"type": "Custom", "cron": "30 0 0 * * *"}}, 400, "seconds (first field) must be 0"),
         ({"schedule": {"type": "Custom"}}, 400, "it has 0 fields"),
+        ({"schedule": {"type": "Daily", "cron": "0 0 * * *"}}, 400, "it has 5 fields, but needs 6"),
         ({"schedule": {"type": "Custom", "cron": "0 0 0 30 2 *"}}, 400, "bad day-of-month"),
         ({"schedule": {}}, 400, "schedule.type is required: one of Manual, None, Hourly"),
         ({}, 400, "schedule.type is required"),

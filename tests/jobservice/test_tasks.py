@@ -179,6 +179,33 @@ def test_progress_and_facts_are_seen_while_it_runs_and_kept_afterwards() -> None
     assert now(execution).extra_attrs == {"workers": 1, "freed_space": 17, "purged_blobs": 2}
 
 
+@pytest.mark.parametrize("end", ["it succeeds", "it fails for good", "it is stopped", "its workers die"])
+def test_what_an_attempt_told_is_known_of_its_execution_however_that_ends(end: str) -> None:
+    def work(ctx: Context, params: dict[str, Any]) -> None:
+        if ctx.attempt == 1:
+            ctx.tell(freed_space=17, links=1)
+            raise OSError("the store is away")
+        if end == "it fails for good":
+            raise Permanent("no")
+        ctx.tell(links=2)
+
+    Work.deed = staticmethod(work)
+    execution = submit(extra_attrs={"workers": 1})
+    run(*tasks_of(execution))
+    make_due()
+    if end == "it is stopped":
+        service.stop(execution)
+    elif end == "its workers die":
+        for _ in range(10):
+            lose(*tasks_of(execution))
+            sweep.end_lost()
+    else:
+        run(*tasks_of(execution))
+    expected = 2 if end == "it succeeds" else 1
+    assert now(execution).end_time is not None
+    assert now(execution).extra_attrs == {"workers": 1, "freed_space": 17, "links": expected}
+
+
 def test_a_series_runs_in_order_and_a_retry_keeps_its_place() -> None:
     seen: list[int] = []
 

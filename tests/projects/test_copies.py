@@ -147,7 +147,7 @@ def test_the_copy_stays_whole_when_its_source_and_the_sources_links_are_gone(
     factories.push(app, story.alice, "v1", image)
     assert Api(story.alice).post(url(target, f"{app.name}:v1")).status_code == 201
     repositories.delete(repository=app, actor=story.alice)
-    links.remove_links_of(project=story.team)
+    links.remove_links_of(project=story.team, seconds=60)
     assert not factories.registry_has(app.name, next(iter(image.blobs)))
     assert is_pullable(target, image)
 

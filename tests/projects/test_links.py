@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core import errors
 from core.store import files
-from projects import links, projects
+from projects import housekeeping, links, projects
 from projects.models import Blob, Project, Repository, RepositoryBlob
 from rbac.models import User
 from tests import factories
@@ -139,7 +139,27 @@ def test_a_name_waits_until_the_registry_let_go_of_it(
         projects.delete(project=old, actor=alice)
         with pytest.raises(errors.Conflict, match="still being removed"):
             projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
-    links.remove_links_of(project=old)
+    links.remove_links_of(project=old, seconds=60)
+    projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
+
+
+def test_of_a_large_project_that_is_deleted_housekeeping_removes_the_rest(
+    alice: User, mallory: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits in a request for a hundred thousand links."""
+    monkeypatch.setattr(links, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(links, "_BATCH", 2)
+    name = f"large{factories.number()}"
+    old = factories.project(name, alice)
+    for place in (factories.repository(old, f"app{number}") for number in range(5)):
+        links.record_present(repository=place, digest=factories.upload(place, os.urandom(50)), size=50)
+    left = RepositoryBlob.objects.filter(repository__project=old)
+    projects.delete(project=old, actor=alice)
+    assert left.count() == 3
+    with pytest.raises(errors.Conflict, match="still being removed"):
+        projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
+    housekeeping.remove_links_of_deleted_projects()
+    assert left.count() == 0
     projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
 
 

@@ -16,7 +16,7 @@ from core import redis
 from projects import artifacts, pulls
 from projects.models import Artifact, Project, PullFold, PullGap, Reference, Repository, Tag
 from rbac.models import User
-from tests import factories
+from tests import factories, plans
 from tests.e2e.client import OCI_INDEX, Image, make_image, make_index
 from tests.projects.webhooks import make_policy, work
 from tests.receiver import Receiver
@@ -64,6 +64,48 @@ def test_a_childs_pull_counts_for_its_index(team: Project, alice: User) -> None:
     pulls.fold()
     index.refresh_from_db()
     assert index.pulled is not None
+
+
+def test_a_childs_pull_counts_for_an_index_of_indexes(team: Project, alice: User) -> None:
+    place = factories.repository(team, f"pulls{factories.number()}")
+    image = make_image()
+    child = factories.push(place, alice, None, image)
+    inner = Image(make_index(image), {}, OCI_INDEX)
+    factories.push(place, alice, None, inner)
+    outer = factories.push(place, alice, "all", Image(make_index(inner), {}, OCI_INDEX))
+    pulls.note(artifact_id=child.pk, tag_id=None, count=True)
+    pulls.fold()
+    assert Artifact.objects.filter(repository=place, pulled__isnull=False).count() == 3
+    outer.refresh_from_db()
+    assert outer.pulled is not None
+
+
+def test_an_earlier_pull_that_is_folded_later_sets_nothing_back(artifact: Artifact) -> None:
+    """Of two processes one may hand over late."""
+    tag = Tag.objects.get(artifact=artifact)
+    later = timezone.now() + timedelta(hours=1)
+    for row in (artifact, tag):
+        type(row).objects.filter(pk=row.pk).update(pulled=later)
+    pulls.note(artifact_id=artifact.pk, tag_id=tag.pk, count=True)
+    pulls.fold()
+    for row in (artifact, tag):
+        row.refresh_from_db()
+        assert row.pulled == later
+
+
+def test_to_fold_many_costs_no_more_questions_than_one(team: Project, alice: User) -> None:
+    place = factories.repository(team, f"pulls{factories.number()}")
+    pushed = [factories.push(place, alice, f"v{number}") for number in range(6)]
+    pulls.fold()
+    costs = []
+    for artifacts_pulled in (pushed[:1], pushed):
+        for each in artifacts_pulled:
+            pulls.note(artifact_id=each.pk, tag_id=Tag.objects.get(artifact=each).pk, count=True)
+        with plans.statements() as asked:
+            assert pulls.fold() == len(artifacts_pulled)
+        costs.append(len(asked))
+    assert costs[0] == costs[1]
+    assert Repository.objects.get(pk=place.pk).pull_count == 7
 
 
 def test_pulls_are_kept_while_redis_is_away_and_handed_over_with_a_gap(

@@ -43,6 +43,8 @@ def test_each_day_is_written_down_once(team: Project, alice: User) -> None:
     artifacts.delete(artifact=image, actor=alice)
     storage_figures.record(TODAY)
     assert StorageFigure.objects.get(project=None, day=TODAY).logical == 0
+    # An empty project has no figure, and none of what it held this morning.
+    assert [figure.day for figure in StorageFigure.objects.filter(project=team)] == [yesterday]
 
 
 def test_members_see_their_projects_and_admins_all(team: Project, alice: User, admin: User, mallory: User) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from core import clock, errors, locks, oci
 from core.store import client, files
+from core.store.files import Link
 from jobservice import runner, service
 from jobservice.context import Stopped
 from jobservice.models import Execution, Task
@@ -295,6 +296,53 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(app: Repository, alice
     )  # fmt: skip
 
 
+def test_a_dry_run_promises_nothing_that_another_repositorys_manifest_names(
+    app: Repository, alice: User, team: Project
+) -> None:
+    image = factories.push(app, alice, "v1")
+    subject = {"mediaType": image.media_type, "digest": image.digest, "size": image.manifest.size}
+    signature = make_image(os.urandom(50), subject=subject)
+    factories.push(factories.repository(team, "signatures"), alice, None, signature)
+    artifacts.delete(artifact=image, actor=alice)
+    said, done = collect(dry_run=True), collect()
+    assert (said.freed_space, said.purged_blobs, said.purged_manifests) == (
+        done.freed_space, done.purged_blobs, done.purged_manifests,
+    )  # fmt: skip
+    assert image.digest in stored()
+
+
+@pytest.mark.parametrize("wishes", [{"audit": True}, {"audit": True, "dry_run": True}, {}, {"dry_run": True}])
+def test_a_store_is_not_looked_through_without_asking_whether_to_go_on(
+    app: Repository, alice: User, wishes: dict[str, bool]
+) -> None:
+    """Also when nothing is found there: it may be large."""
+    factories.push(app, alice, "v1")
+    asked: list[int] = []
+    ctx = Recorder(asked.append)
+    collect(ctx, **wishes)
+    # The repository, for its uploads; with an audit each part of the digests as well.
+    places = 1 + (256 if wishes.get("audit") else 0)
+    assert len(asked) >= places
+    assert (places, places) in ctx.progressed
+
+
+def test_what_an_audit_found_is_not_forgotten_when_it_dies(app: Repository) -> None:
+    factories.upload(app, os.urandom(70))
+    age()
+
+    def stop(step: int) -> None:
+        if first.state.get("orphans"):
+            raise Stopped
+
+    first = Recorder(stop)
+    with pytest.raises(Stopped):
+        collect(first, audit=True)
+    assert (first.state["orphans"], first.state["links"]) == (1, 0)
+    second = Recorder(state=first.state)
+    totals = collect(second, audit=True)
+    assert (totals.orphans, totals.links) == (1, 1)
+
+
 def test_a_stopped_run_goes_on_where_it_was(app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collection, "BATCH", 2)
     kept = factories.push(app, alice, "kept")
@@ -328,6 +376,39 @@ def test_what_a_dead_run_had_claimed_is_finished_by_the_next(app: Repository, al
     RepositoryBlob.objects.update(touched=clock.now() - timedelta(minutes=2))
     totals = collect()
     assert (totals.links, stored()) == (3, set())
+
+
+@pytest.mark.parametrize("step", ["remove_links", "remove_data"])
+def test_what_a_failed_attempt_had_marked_goes_with_the_next(
+    app: Repository, alice: User, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one comes after seconds; a mark counts as abandoned after a minute."""
+    monkeypatch.setattr(links, "REMOVAL_LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(collection, "_MARK_PAUSE_SECONDS", 0.05)
+    artifacts.delete(artifact=factories.push(app, alice), actor=alice)
+
+    def be_away(*_: Any) -> None:
+        raise errors.StoreUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, step, be_away)
+        with pytest.raises(errors.StoreUnavailable):
+            collect()
+    assert stored() != set()
+    totals = collect()
+    assert (totals.purged_manifests, totals.purged_blobs) == (1, 2)
+    assert stored() == set()
+    assert_sound()
+
+
+def test_a_repository_left_alone_by_two_attempts_is_counted_once(app: Repository) -> None:
+    old, fresh = (factories.upload(app, os.urandom(80)) for _ in range(2))
+    links.record_present(repository=app, digest=old, size=80)
+    age()
+    links.record_present(repository=app, digest=fresh, size=80)
+    first = Recorder()
+    collect(first, grace=timedelta(hours=2))
+    assert collect(Recorder(state=first.told), grace=timedelta(hours=2)).skipped == 1
 
 
 def test_data_whose_remover_died_come_back_by_a_push(app: Repository, alice: User) -> None:
@@ -385,13 +466,27 @@ def test_what_only_the_store_knows_is_found_by_an_audit(app: Repository, team: P
     assert not stranger.exists()
 
 
+def test_a_repository_at_the_top_of_the_store_is_nobodys_even_where_a_project_is_called_so(app: Repository) -> None:
+    """What a registry without us called `team` is none of the project `team`."""
+    digest = factories.upload(app, os.urandom(70))
+    files.remove_links(Link("team/app", "layer", digest))
+    files.write_link(Link("team", "layer", digest))
+    age()
+    ctx = Recorder()
+    assert collect(ctx, audit=True, grace=timedelta(hours=2)).orphans == 1
+    assert f"only the store knows: layer link team@{digest}" in ctx.lines
+    assert files.read_link(Link("team", "layer", digest)) is None
+    collect(audit=True, grace=timedelta(hours=2))
+    assert stored() == set()
+
+
 def test_what_only_the_rows_know_is_doubted_by_an_audit_and_healed_by_a_push(app: Repository, alice: User) -> None:
     """Else every HEAD would say that it is there, and no client would upload it."""
     image = make_image(os.urandom(70), os.urandom(71))
     factories.push(app, alice, "v1", image)
     _, without_data, without_link = image.blobs
     files.remove_data(without_data)
-    files.remove_links(files.Link("team/app", "layer", without_link))
+    files.remove_links(Link("team/app", "layer", without_link))
     ctx = Recorder()
     assert collect(ctx, audit=True, dry_run=True).missing == 2
     assert f"the store does not have: data {without_data}" in ctx.lines
@@ -445,6 +540,27 @@ def test_progress_is_told_within_a_repository_too(app: Repository, monkeypatch: 
     ctx = Recorder()
     collect(ctx)
     assert ctx.progressed[:3] == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_removals_are_no_faster_for_what_was_not_removed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit of an hour is no reason to remove an hour's worth at once."""
+
+    class Clock:
+        now, slept = 0.0, 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            self.now += seconds
+            self.slept += seconds
+
+    monkeypatch.setattr(collection, "time", clock_of_test := Clock())
+    pace = collection._Pace(10)
+    clock_of_test.now += 3600
+    for _ in range(10):
+        pace.wait(10)
+    assert clock_of_test.slept == pytest.approx(9)
 
 
 def test_no_faster_than_allowed(app: Repository) -> None:

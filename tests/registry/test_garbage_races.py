@@ -16,18 +16,20 @@ from django.db import connection, transaction
 
 from core import clock, errors, oci
 from core.store import client, files
-from jobservice import claims, runner, service
+from jobservice import claims, orders, runner, service
 from jobservice.models import Execution
 from jobservice.status import Trigger
 from projects import artifacts, copies, links, manifest_repair, projects, repositories, tags
 from projects.models import Accessory, Artifact, Blob, Manifest, Repository, RepositoryBlob, Tag
 from rbac.models import User
-from registry.garbage import candidates
+from registry.garbage import candidates, collection
 from registry.jobs import GarbageCollection
+from registry.verify import verify
 from tests import factories
 from tests.e2e.client import Image, make_image, make_index
 from tests.jobservice.jobs import tasks_of
-from tests.registry.test_garbage import NOW, age, assert_sound, collect, stored, untag
+from tests.old_registry import STORE
+from tests.registry.test_garbage import NOW, age, assert_sound, collect, digests_of, stored, untag
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_store")]
 State = RepositoryBlob.State
@@ -298,7 +300,7 @@ def test_links_of_a_deleted_project_are_removed_by_one_alone(alice: User, monkey
     halt = Halt(monkeypatch, files, "remove_links")
     sleeper = Someone(lambda: projects.delete(project=old, actor=alice))
     halt.reached()
-    links.remove_links_of(project=old)
+    links.remove_links_of(project=old, seconds=60)
     with pytest.raises(errors.Conflict, match="still being removed"):
         projects.create(name="gone", public=False, metadata={}, storage_limit=None, actor=alice)
     halt.go_on()
@@ -331,6 +333,27 @@ def test_data_that_somebody_counts_on_after_all_are_given_back(app: Repository, 
     collect()
     assert_whole(app, image)
     assert links.sizes(repository=app, digests=image.blobs).keys() == image.blobs.keys()
+
+
+def test_what_is_pushed_while_verify_clears_away_there_is_whole(
+    app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A torn link in a repository of which no row was left."""
+    image = make_image(os.urandom(90))
+    digest = next(iter(image.blobs))
+    torn = STORE / "repositories" / "team" / "new" / "_layers" / "sha256" / digest.removeprefix("sha256:") / "link"
+    torn.parent.mkdir(parents=True)
+    torn.write_text("")
+    halt = Halt(monkeypatch, files, "remove_links")
+    verifier = Someone(lambda: [finding.kind for finding in verify(repair=True)])
+    halt.reached()
+    new = factories.repository(app.project, "new")
+    pusher = Someone(lambda: push_as_clients_do(new, alice, image))
+    pusher.is_waiting()
+    halt.go_on()
+    assert verifier.outcome() == ["leftover-damaged"]
+    assert pusher.outcome() is None
+    assert_whole(new, image)
 
 
 # --- artifacts ----------------------------------------------------------------------------------------------
@@ -553,3 +576,30 @@ def test_a_second_run_waits_for_the_first(app: Repository, alice: User, monkeypa
     runner.run(second.id, worker="test/2")
     assert list(Execution.objects.values_list("status", flat=True)) == ["Success"] * 2
     assert stored() == set()
+
+
+def test_a_run_that_is_stopped_in_its_middle_leaves_nothing_half_done(
+    app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "GRACE", NOW)
+    monkeypatch.setattr(collection, "BATCH", 2)
+    kept = factories.push(app, alice, "kept")
+    for _ in range(4):
+        artifacts.delete(artifact=factories.push(app, alice), actor=alice)
+    before, halt = stored(), Halt(monkeypatch, files, "remove_links")
+    stopped, later = (service.submit(GarbageCollection, trigger=Trigger.MANUAL) for _ in range(2))
+    worker = Someone(lambda: runner.run(tasks_of(stopped)[0].id, worker="test/1"))
+    halt.reached()
+    orders.stop(stopped, actor="root")
+    assert worker.is_waiting()
+    halt.go_on()
+    assert worker.outcome() is None
+    run = Execution.objects.get(id=stopped.id)
+    assert (run.status, run.extra_attrs["links"]) == ("Stopped", 2)
+    # Its batch it has ended, and no other one begun.
+    assert not RepositoryBlob.objects.filter(state=State.DELETING).exists()
+    assert stored() == before
+    assert_sound()
+    runner.run(tasks_of(later)[0].id, worker="test/1")
+    assert stored() == digests_of(kept)
+    assert_sound()
