@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from jobservice import service
+from jobservice.job import JOBS
 from jobservice.models import Execution, PausedQueue, Task, TaskLog
-from jobservice.status import Status
+from jobservice.status import Status, Trigger
 from projects.models import Project
 from rbac.models import User
 from tests import rows
@@ -85,6 +89,13 @@ def test_what_waits_and_what_is_paused_is_shown(run: Execution) -> None:
     page = text("/jobs")
     assert page.index("Waiting") < page.index(">Webhook</td>") < page.index("Workers")
     assert "paused" in page
+
+
+def test_a_run_that_waits_for_another_is_not_shown_as_running(run: Execution) -> None:
+    second = service.submit(JOBS["GARBAGE_COLLECTION"], trigger=Trigger.MANUAL)
+    states = re.findall(r'#(\d+)</a></td>\s*<td data-label="State"><span class="badge">(\w+)</span>', text("/jobs"))
+    assert states == [(str(second.id), "waiting"), (str(run.id), "running")]
+    assert '<span class="badge">waiting</span>' in text(f"/jobs/{second.id}").partition("<h2>Tasks</h2>")[0]
 
 
 def test_without_a_worker_it_says_so(admin: User) -> None:
