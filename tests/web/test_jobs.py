@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobservice import service
+from core.models import Outbox
+from jobservice import relay, service
 from jobservice.job import JOBS
 from jobservice.models import Execution, PausedQueue, Task, TaskLog
 from jobservice.status import Status, Trigger
@@ -100,6 +101,17 @@ def test_a_run_that_waits_for_another_is_not_shown_as_running(run: Execution) ->
 
 def test_without_a_worker_it_says_so(admin: User) -> None:
     assert "No worker is there" in text("/jobs")
+
+
+def test_events_that_nobody_could_be_told_of_are_numbered_until_an_operator_sees_to_them(admin: User) -> None:
+    """Else only the log knows that a webhook missed something."""
+    Outbox.objects.create(topic="PUSH_ARTIFACT", payload={}, attempts=1)
+    assert "untold_events" not in text("/jobs")
+    untold = {"payload": {}, "attempts": relay.MOST_ATTEMPTS}
+    Outbox.objects.bulk_create(Outbox(topic="PUSH_ARTIFACT", **untold) for _ in range(3))
+    assert "waits for them: 3. “manage.py untold_events” shows what was wrong" in text("/jobs")
+    relay.tell_again()
+    assert "untold_events" not in text("/jobs")
 
 
 def test_an_execution_shows_its_log_until_it_ends(run: Execution) -> None:

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from jobservice import finders, queues, workers
+from jobservice import finders, queues, relay, workers
 from jobservice.job import JOBS
 from jobservice.models import Execution, Task, WorkerPool
 from rbac.access import allowed
@@ -30,7 +30,7 @@ class Program:
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """Queues, workers and executions; the part of it that lives, when htmx asks."""
+    """Queues, workers, executions, and events that nobody heard of; the part of it that lives, when htmx asks."""
     _or_404(request)
     running = list(Task.objects.running().order_by("id"))
     kind = request.GET.get("kind", "")
@@ -42,6 +42,7 @@ def index(request: HttpRequest) -> HttpResponse:
             for pool in workers.present()
         ],
         "running": running,
+        "untold": relay.untold().count(),
         "kinds": sorted(JOBS),
         "kind": kind,
         "page": page,
