@@ -45,6 +45,8 @@ class Reach:
     """Private networks; this machine's own address, loopback, is one of them."""
     allowed: Sequence[Network] = ()
     """Private networks that somebody who may has named."""
+    allowed_by: str = ""
+    """The setting in which he does that."""
 
 
 def objection(text: str, reach: Reach) -> str:
@@ -56,7 +58,8 @@ def objection(text: str, reach: Reach) -> str:
     is_public = address.is_global and not getattr(address, "is_site_local", False) and written not in _OWN_NAT64
     if is_public or reach.private or any(address in network for network in reach.allowed):
         return ""
-    return "loopback" if address.is_loopback else "in a private network"
+    place = "loopback" if address.is_loopback else "in a private network"
+    return f"{place}; who runs the platform may allow it by {reach.allowed_by}" if reach.allowed_by else place
 
 
 def parsed(text: str) -> Address:

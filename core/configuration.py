@@ -182,13 +182,13 @@ class Address(Text):
 
 @dataclass(frozen=True)
 class Secret(Text):
-    """What we would have to send to somebody. It is never shown, and cannot be kept: nothing encrypts it yet."""
+    """What we would have to send to a server that nobody here asks yet. Never shown, and until then not kept."""
 
     def check(self, key: str, value: str) -> None:
         if value:
             raise errors.BadRequest(
-                f"{key} cannot be kept yet: secrets are stored encrypted or not at all. "
-                "Leave it out; what it is for does not exist here yet."
+                f"{key} is not kept: what it is for does not exist here yet, and a secret that nobody needs is better "
+                "nowhere. Leave it out."
             )
 
 

@@ -12,8 +12,10 @@ the libraries, whose words hold the whole address: what follows its `?` may be a
 
 from __future__ import annotations
 
+import math
 import os
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -28,6 +30,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import requests
 import urllib3
 from django.conf import settings
+from django.utils.http import parse_http_date_safe
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -45,13 +48,16 @@ _BROKEN = (OSError, urllib3.exceptions.HTTPError, HTTPException, ValueError)
 _AROUND = 256 * 1024
 _CUT_SECONDS = 1.0
 _SAFE = ("GET", "HEAD")
+_MAY_ASK_TO_WAIT = (429, 503)
+# More digits nobody means.
+_SECONDS = re.compile("[0-9]{1,9}")
 _AGENT = f"wharf/{settings.VERSION}"
 # What belongs to one origin alone.
 _PRIVATE_HEADERS = ("authorization", "cookie", "proxy-authorization")
 
 OF_SYSTEM = Reach(private=True)
 """Endpoints that system admins set: registries, scanners. They live in the intranet."""
-OF_PROJECTS = Reach(allowed=settings.WEBHOOK_ALLOWED_NETWORKS)
+OF_PROJECTS = Reach(allowed=settings.WEBHOOK_ALLOWED_NETWORKS, allowed_by="WHARF_WEBHOOK_ALLOWED_NETWORKS")
 """Endpoints that project admins set."""
 
 
@@ -192,6 +198,20 @@ def parsed(url: str) -> SplitResult:
     except ValueError:
         pass
     raise AddressInvalid
+
+
+def retry_after(answer: Answer, *, now: float) -> int | None:
+    """How many seconds a server asks us to wait with 429 or 503 (RFC 9110 10.2.3), be it as a date.
+
+    None when it does not, or in no way that can be read. It may be any number: who heeds it says up to what.
+    """
+    said = answer.headers.get("Retry-After", "").strip()
+    if answer.status not in _MAY_ASK_TO_WAIT:
+        return None
+    if _SECONDS.fullmatch(said):
+        return int(said)
+    moment = parse_http_date_safe(said)
+    return None if moment is None else max(0, math.ceil(moment - now))
 
 
 def origin(url: str) -> str:

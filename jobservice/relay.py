@@ -2,7 +2,8 @@
 
 One relay is at work at a time, in the order in which events were written. A listener's rows and the end of the
 outbox's row are one transaction. A listener that fails makes nobody wait: its event is tried again each minute, and
-after MOST_ATTEMPTS stays where an operator finds it (`core_outbox`, with the error).
+after MOST_ATTEMPTS it is untold: it stays, with the error, until an operator says what becomes of it
+(`manage.py untold_events`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 
 from core import events, locks
 from core.events import Event, Listener
@@ -63,6 +65,22 @@ def run(*, retry_failed: bool = False) -> int:
                 return count
     ring()
     return count
+
+
+def untold() -> QuerySet[Outbox]:
+    """The events that are not tried any more, in their order."""
+    return Outbox.objects.filter(attempts__gte=MOST_ATTEMPTS).order_by("id")
+
+
+def tell_again() -> int:
+    """Have them tried as if they had just happened; the clock rings for them. How many."""
+    return untold().update(attempts=0)
+
+
+def forget_untold() -> int:
+    """Drop them; how many."""
+    gone, _ = untold().delete()
+    return gone
 
 
 def _linger() -> bool:

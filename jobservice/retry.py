@@ -13,11 +13,13 @@ MOST_DEATHS = 10
 def next_try(*, failures: int, attempts: int, error: BaseException) -> timedelta | None:
     """How long to wait before the next try after so many failed; None: never.
 
-    An error that calls itself `permanent` is not tried again.
+    An error that calls itself `permanent` is not tried again. One that says `retry_after` (seconds) makes the pause as
+    long, if it would be shorter, but no longer than any pause may be.
     """
     if getattr(error, "permanent", False) or failures >= attempts:
         return None
-    return pause(failures)
+    asked = getattr(error, "retry_after", None) or 0
+    return max(pause(failures), timedelta(seconds=min(asked, LONGEST_PAUSE.total_seconds())))
 
 
 def is_given_up(*, deaths: int) -> bool:

@@ -86,7 +86,7 @@ def _fail(ctx: Context, attempts: int, error: Exception, until: float) -> Task |
     """Have it tried again, or end it."""
     message, failures = _words(error), ctx.task.failures + 1
     wait = retry.next_try(failures=failures, attempts=attempts, error=error)
-    log.warning("task_failed", failures=failures, again=wait is not None, exc_info=error)
+    _log_failure(error, failures=failures, again=wait is not None)
     if wait is None:
         ctx.log.error("It failed: %s", message)
         return _end(ctx, until, Status.ERROR, message, failures=failures)
@@ -112,5 +112,16 @@ def _end(ctx: Context, until: float, status: Status, message: str = "", **news: 
     return None
 
 
-def _words(error: Exception) -> str:
+def _log_failure(error: Exception, **facts: object) -> None:
+    """A line for what has a name, such as a receiver that is away; a traceback for what nobody expected."""
+    if not isinstance(error, errors.Refusal):
+        log.warning("task_failed", **facts, exc_info=error)
+        return
+    cause = error.__cause__
+    # What a library said, where a refusal was made of that.
+    because = {"cause": _words(cause)} if cause and not isinstance(cause, errors.Refusal) else {}
+    log.warning("task_failed", **facts, error=_words(error), **because)
+
+
+def _words(error: BaseException) -> str:
     return storable_text(error.message if isinstance(error, errors.Refusal) else f"{type(error).__name__}: {error}")

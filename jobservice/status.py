@@ -8,7 +8,7 @@ from django.db.models import TextChoices
 
 
 class Status(TextChoices):
-    """Of a task, and of an execution (which is Running from its first moment on)."""
+    """Of a task, and of an execution, which is Running from its first moment on (but see `with_standing`)."""
 
     PENDING = "Pending"
     RUNNING = "Running"

@@ -81,15 +81,15 @@ def deliver(ctx: Context, *, target_id: int, message_id: str, content_type: str,
     _log_request(ctx, target, headers, body)
     began = time.monotonic()
     try:
-        status = _post(ctx, target, headers, body)
+        answer = _post(ctx, target, headers, body)
     except http.Failure as error:
         ctx.log.warning("%s, after %d ms", error.message, _milliseconds(began))
         raise _failure(ctx, target, error.message, is_refused=error.permanent) from error
-    ctx.tell(response_status=status, duration_ms=_milliseconds(began))
-    if not 200 <= status < 300:
-        is_refused = status < 500 and status not in _LATER
-        said = f"the endpoint answered {status}" + (_NOT_FOLLOWED if 300 <= status < 400 else "")
-        raise _failure(ctx, target, said, is_refused=is_refused)
+    ctx.tell(response_status=answer.status, duration_ms=_milliseconds(began))
+    if not 200 <= answer.status < 300:
+        is_refused = answer.status < 500 and answer.status not in _LATER
+        asked = http.retry_after(answer, now=clock.time())
+        raise _failure(ctx, target, _said(answer.status, asked), is_refused=is_refused, retry_after=asked)
     if target.failing_since:
         WebhookTarget.objects.filter(pk=target.pk).update(failing_since=None)
 
@@ -159,7 +159,7 @@ def _log_request(ctx: Context, target: WebhookTarget, headers: dict[str, str], b
     ctx.log.info("%s", body if ctx.attempt == 1 else "(the body is the first attempt's)")
 
 
-def _post(ctx: Context, target: WebhookTarget, headers: dict[str, str], body: str) -> int:
+def _post(ctx: Context, target: WebhookTarget, headers: dict[str, str], body: str) -> http.Answer:
     began = time.monotonic()
     answer = http.request(
         "POST",
@@ -177,10 +177,18 @@ def _post(ctx: Context, target: WebhookTarget, headers: dict[str, str], body: st
     ctx.log.info(
         "answered %d in %d ms: %s%s", answer.status, _milliseconds(began), said, "" if answer.is_whole else "…"
     )
-    return answer.status
+    return answer
 
 
-def _failure(ctx: Context, target: WebhookTarget, reason: str, *, is_refused: bool) -> NotDelivered:
+def _said(status: int, asked_seconds: int | None) -> str:
+    """What an endpoint said that did not take the message."""
+    asked = "" if asked_seconds is None else f" and asks us to wait {asked_seconds} s"
+    return f"the endpoint answered {status}{asked}{_NOT_FOLLOWED if 300 <= status < 400 else ''}"
+
+
+def _failure(
+    ctx: Context, target: WebhookTarget, reason: str, *, is_refused: bool, retry_after: int | None = None
+) -> NotDelivered:
     """Remember that it failed, switch the endpoint off if that is so for too long, and say whether to try again."""
     now = clock.now()
     since = failing_since(since=target.failing_since, last=target.last_failed, now=now)
@@ -190,7 +198,7 @@ def _failure(ctx: Context, target: WebhookTarget, reason: str, *, is_refused: bo
         since = now
     # Attempts are no refusals: a receiver may have been away before, and workers die.
     refusals = ctx.state.get("refusals", 0) + is_refused
-    failed = NotDelivered(reason)
+    failed = NotDelivered(reason, retry_after=retry_after)
     failed.permanent = is_last_try(refusals=refusals, failing=now - since)
     if now - since >= PATIENCE:
         webhook_policies.disable_endpoint(target_id=target.pk, since=since)

@@ -10,10 +10,9 @@ from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Greatest
 
-from core import errors
 from core.events import emit
 from core.postgres.prepared import Statement
-from jobservice import service
+from jobservice import finders, service
 from jobservice.job import JOBS
 from jobservice.models import Execution, Task
 from jobservice.status import Status, Trigger
@@ -44,7 +43,7 @@ def redeliver(*, project: Project, policy_id: int, execution_id: int, actor: Act
 
     NotFound, and NotSent when nothing is sent there at present.
     """
-    execution = find_execution(webhook_policies.find(project, policy_id), execution_id)
+    execution = finders.find_execution(executions_of(webhook_policies.find(project, policy_id)), execution_id)
     params = Task.objects.filter(execution_id=execution.id).values_list("params", flat=True).get()
     target = webhook_deliveries.open_target(params["target"])
     with transaction.atomic():
@@ -72,14 +71,6 @@ def redeliver(*, project: Project, policy_id: int, execution_id: int, actor: Act
 def executions_of(policy: WebhookPolicy) -> QuerySet[Execution]:
     """What was sent for a policy."""
     return Execution.objects.filter(vendor_type__in=VENDOR_TYPES.values(), vendor_id=policy.pk)
-
-
-def find_execution(policy: WebhookPolicy, number: int) -> Execution:
-    """One of a policy's executions by its number; NotFound."""
-    execution = executions_of(policy).filter(id=number).first()
-    if execution is None:
-        raise errors.NotFound(f"execution {number} not found in webhook policy {policy.pk}")
-    return execution
 
 
 def latest_ids(policy: WebhookPolicy, most: int) -> QuerySet[Any, int]:

@@ -64,8 +64,10 @@ def operation(request: HttpRequest, path: str, method: str) -> tuple[Operation, 
     if route is None:
         raise errors.MethodNotAllowed(f"{method} is not allowed here; use {', '.join(methods)}")
     name = RepositoryName.parse(parts.pop("name")) if "name" in parts else None
-    token = _token(request) or _by_password(request, route, _asked(path, method))
-    call = Operation(request=request, action=route.action, token=token, name=name, rest=parts)
+    brought = _token(request)
+    token = brought or _by_password(request, route, _asked(path, method))
+    by_token = brought is not None
+    call = Operation(request=request, action=route.action, token=token, is_by_token=by_token, name=name, rest=parts)
     try:
         for policy in route.policies:
             policy(call)

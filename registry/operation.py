@@ -25,6 +25,8 @@ class Operation:
     request: HttpRequest
     action: str
     token: Token
+    is_by_token: bool
+    """Whether the request brought the token, so that the registry can read it as well; else it brought a password."""
     name: RepositoryName | None = None
     rest: dict[str, str] = field(default_factory=dict)
     """The path's other parts: reference, digest, upload."""
@@ -84,11 +86,6 @@ class Operation:
     @cached_property
     def _place(self) -> tuple[Project, Repository | None] | None:
         return finders.place(self.name) if self.name else None
-
-    @property
-    def is_by_token(self) -> bool:
-        """Whether the request brought a token that the registry can read as well."""
-        return self.request.headers.get("Authorization", "").lower().startswith("bearer ")
 
     @property
     def is_limited(self) -> bool:

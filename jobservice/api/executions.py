@@ -25,6 +25,7 @@ from core.api import json
 from core.api.operations import operation
 from core.api.pagination import BoundedPagination
 from core.api.resource import Resource
+from jobservice import finders
 from jobservice.api import answers
 from jobservice.api.runs import TEXT, log_of
 from jobservice.models import Execution, Task
@@ -51,11 +52,7 @@ class OfPolicy(Resource):
 
     def get_execution(self) -> Execution:
         """The one that the path names as `execution_id`."""
-        number = self.kwargs["execution_id"]
-        found = self.executions().filter(id=number).first()
-        if found is None:
-            raise errors.NotFound(f"execution {number} not found")
-        return found
+        return finders.find_execution(self.executions(), self.kwargs["execution_id"])
 
 
 class PolicyExecutions(OfPolicy):

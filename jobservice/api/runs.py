@@ -11,6 +11,7 @@ from __future__ import annotations
 import json as plain_json
 from typing import Any, ClassVar, cast
 
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -21,7 +22,7 @@ from core.api import json
 from core.api.forms import Choice, Form, Text
 from core.api.operations import operation
 from core.api.resource import Resource
-from jobservice import cron, orders, schedules
+from jobservice import cron, finders, orders, schedules
 from jobservice.api import answers
 from jobservice.job import Job
 from jobservice.models import Execution, Schedule, Task, TaskLog
@@ -113,8 +114,8 @@ class JobRuns(JobResource):
     verbs = {"stop": "stop", "log": "read"}
     filter_fields = {
         "id": "id",
-        "job_status": "status",
-        "status": "status",
+        "job_status": "standing",
+        "status": "standing",
         "job_kind": "trigger",
         "trigger": "trigger",
         "creation_time": "start_time",
@@ -126,7 +127,7 @@ class JobRuns(JobResource):
 
     @operation("List its runs", lists=answers.History)
     def list(self, request: Request) -> Response:
-        return self.listing(Execution.objects.filter(vendor_type=self.job.vendor_type), history_as_json)
+        return self.listing(self._runs(), history_as_json)
 
     @operation("Read how a run stands", gives=answers.History)
     def retrieve(self, request: Request, run_id: int) -> Response:
@@ -145,11 +146,11 @@ class JobRuns(JobResource):
             raise errors.NotFound(f"{run.vendor_type} execution {run.id} has no task, and so no log")
         return log_of(tasks)
 
+    def _runs(self) -> QuerySet[Execution]:
+        return Execution.objects.with_standing().filter(vendor_type=self.job.vendor_type)
+
     def _run(self, number: int) -> Execution:
-        execution = Execution.objects.filter(id=number, vendor_type=self.job.vendor_type).first()
-        if execution is None:
-            raise errors.NotFound(f"{self.job.vendor_type} execution {number} not found")
-        return execution
+        return finders.find_execution(self._runs(), number)
 
 
 def log_of(tasks: list[int]) -> StreamingHttpResponse:
@@ -176,14 +177,14 @@ def schedule_as_json(schedule: Schedule) -> dict[str, Any]:
 
 
 def history_as_json(execution: Execution) -> dict[str, Any]:
-    """Harbor's GCHistory and ExecHistory."""
+    """Harbor's GCHistory and ExecHistory, of one that `with_standing` gave."""
     return {
         "id": execution.id,
         "job_name": execution.vendor_type,
         "job_kind": execution.trigger,
         "job_parameters": plain_json.dumps(execution.extra_attrs),
         "schedule": {"type": MANUAL if execution.trigger == Trigger.MANUAL else "Schedule"},
-        "job_status": execution.status,
+        "job_status": vars(execution)["standing"],
         "creation_time": json.time(execution.start_time),
         "update_time": json.time(execution.update_time),
     }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models import Case, F, OuterRef, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now
 
 from core.partitions import monthly
+from jobservice.models.task import Task
 from jobservice.status import UNFINISHED, Status, Trigger
 
 MONTHS = monthly("job_execution", column="start_time")
@@ -16,6 +18,13 @@ MONTHS = monthly("job_execution", column="start_time")
 class ExecutionQuerySet(models.QuerySet["Execution"]):
     def unfinished(self) -> ExecutionQuerySet:
         return self.filter(status__in=UNFINISHED)
+
+    def with_standing(self) -> ExecutionQuerySet:
+        """Each with its `standing`: its status, but Pending while none of its tasks was ever begun."""
+        # Of each one look at the index of its tasks; as EXISTS all tasks there are might be read for it.
+        begun = Task.objects.filter(execution_id=OuterRef("id"), run_count__gt=0).values(word=Value(Status.RUNNING))
+        standing = Coalesce(Subquery(begun[:1]), Value(Status.PENDING), output_field=models.CharField())
+        return self.annotate(standing=Case(When(status=Status.RUNNING, then=standing), default=F("status")))
 
 
 class Execution(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -69,3 +70,18 @@ LISTED = Reach(allowed=[ip_network("10.1.0.0/16"), ip_network("fd12::/48"), ip_n
 )
 def test_where_requests_may_go(address: str, intranet: str, public: str, listed: str) -> None:
     assert [objection(address, reach) for reach in (INTRANET, PUBLIC, LISTED)] == [intranet, public, listed]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("10.2.2.3", "in a private network; who runs the platform may allow it by WHARF_NETWORKS"),
+        ("127.0.0.1", "loopback; who runs the platform may allow it by WHARF_NETWORKS"),
+        # Nobody can allow these.
+        ("169.254.169.254", "a cloud's metadata service"),
+        ("169.254.1.1", "link-local"),
+        ("10.1.2.3", ""),
+    ],
+)
+def test_who_could_allow_an_address_is_said_where_somebody_could(address: str, words: str) -> None:
+    assert objection(address, replace(LISTED, allowed_by="WHARF_NETWORKS")) == words

@@ -212,6 +212,35 @@ def test_a_redirect_into_a_forbidden_address_is_not_followed(server: Receiver) -
             http.request("POST", server.url, reach=allowed, body=b"x")
 
 
+NOW = 1_764_111_600.5
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("120", 120),
+        (" 0 ", 0),
+        ("Tue, 25 Nov 2025 23:01:00 GMT", 60),
+        ("Tuesday, 25-Nov-25 23:01:00 GMT", 60),
+        ("Tue Nov 25 23:01:00 2025", 60),
+        ("Tue, 25 Nov 2025 22:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 251_638_189_199),
+        ("Tue, 31 Feb 2026 00:00:00 GMT", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("9" * 5000, None),
+        ("", None),
+    ],
+)
+def test_how_long_a_server_asks_us_to_wait(said: str, seconds: int | None) -> None:
+    for status in (429, 503):
+        assert http.retry_after(http.Answer(status, b"", {"Retry-After": said}), now=NOW) == seconds
+    for status in (200, 301, 400, 500):
+        assert http.retry_after(http.Answer(status, b"", {"Retry-After": said}), now=NOW) is None
+
+
 def test_what_authorises_stays_with_its_origin(server: Receiver) -> None:
     with receiving() as other:
         server.answer = lambda handler, request: reply(

@@ -35,6 +35,24 @@ def test_tries_come_later_and_later_and_end() -> None:
     assert retry.pause(1000) == timedelta(minutes=10)
 
 
+@pytest.mark.parametrize(
+    ("failures", "asked", "wait"),
+    [
+        (1, None, 5),
+        (1, 0, 5),
+        (1, 120, 120),
+        # Not sooner than it would be by itself: who always asks for a second would be called day and night.
+        (6, 1, 160),
+        (1, 3600, 600),
+        (1, 10**9, 600),
+    ],
+)
+def test_who_asks_to_be_left_alone_for_a_while_is(failures: int, asked: int | None, wait: int) -> None:
+    error = errors.Refusal(retry_after=asked)
+    assert retry.next_try(failures=failures, attempts=100, error=error) == timedelta(seconds=wait)
+    assert retry.next_try(failures=100, attempts=100, error=error) is None
+
+
 def test_what_cannot_work_is_not_tried_again() -> None:
     assert retry.next_try(failures=1, attempts=4, error=Permanent()) is None
 

@@ -6,8 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis import ResponseError
@@ -127,6 +129,56 @@ def test_what_is_never_heard_stays_for_an_operator(listener: Listener) -> None:
     for _ in range(20):
         relay.run(retry_failed=True)
     assert Outbox.objects.get().attempts == relay.MOST_ATTEMPTS
+
+
+def untold_events(*options: str) -> str:
+    output = StringIO()
+    call_command("untold_events", *options, stdout=output)
+    return output.getvalue()
+
+
+def never_heard(listener: Listener, number: int) -> None:
+    listener.deaf_to = number
+    happen(number)
+    relay.run()
+    for _ in range(relay.MOST_ATTEMPTS):
+        relay.run(retry_failed=True)
+
+
+def test_an_operator_sees_what_was_never_heard_and_has_it_told_again(listener: Listener) -> None:
+    assert untold_events() == "0 events could not be told\n"
+    never_heard(listener, 1)
+    # What only waits for its next try is none of them.
+    listener.deaf_to = 2
+    happen(2)
+    relay.run()
+    shown = untold_events()
+    assert "CREATE_JOB" in shown
+    assert "OSError: deaf" in shown
+    assert '"execution": 1' in shown
+    assert '"execution": 2' not in shown
+    assert shown.endswith("\n1 events could not be told\n")
+    listener.deaf_to = None
+    assert untold_events("--again").startswith("1 events are told again")
+    assert relay.run() == 1
+    assert written() == [1]
+    assert untold_events() == "0 events could not be told\n"
+
+
+def test_what_still_cannot_be_heard_comes_back(listener: Listener) -> None:
+    never_heard(listener, 1)
+    untold_events("--again")
+    assert untold_events() == "0 events could not be told\n"
+    never_heard(listener, 1)
+    assert untold_events().endswith("\n2 events could not be told\n")
+
+
+def test_an_operator_forgets_what_nobody_can_ever_hear_of(listener: Listener) -> None:
+    never_heard(listener, 1)
+    happen(2)
+    assert untold_events("--forget") == "1 events are forgotten\n"
+    assert relay.run() == 1
+    assert not Outbox.objects.exists()
 
 
 def test_one_relay_at_a_time(listener: Listener) -> None:

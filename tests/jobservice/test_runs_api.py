@@ -7,14 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from core import clock
 from core.api.json import time
-from jobservice import runner, schedules
+from jobservice import claims, runner, schedules
 from jobservice.models import Execution, Schedule, Task, TaskLog
 from projects.models import AuditLog
+from tests import plans
 from tests.jobservice.jobs import tasks_of
 from tests.rest import Api, _fresh_memory, code, story
 from tests.rows import Story
@@ -118,7 +121,8 @@ def test_manual_is_a_run_that_its_location_names(root: Api) -> None:
     assert (answer.status_code, answer["Location"]) == (201, f"/api/v2.0{RUNS}/{execution.id}")
     read = root.get(answer["Location"]).json()
     assert (read["id"], read["job_name"], read["job_kind"]) == (execution.id, "PURGE_AUDIT_LOG", "MANUAL")
-    assert (read["job_status"], read["schedule"]) == ("Running", {"type": "Manual"})
+    # No worker has heard of it yet.
+    assert (read["job_status"], read["schedule"]) == ("Pending", {"type": "Manual"})
     assert json.loads(read["job_parameters"]) == PARAMETERS
     # What runs by the clock stays as it was.
     assert Schedule.objects.get().cron == "0 0 0 * * *"
@@ -150,6 +154,47 @@ def test_runs_are_listed_filtered_sorted_and_paged(root: Api) -> None:
     ):
         assert [row["id"] for row in root.get(f"{RUNS}?{query}").json()] == [runs[place].id for place in expected]
     assert root.get(f"{RUNS}?q=id=x").status_code == 400
+
+
+def test_a_run_that_waits_for_another_is_not_shown_as_running(root: Api) -> None:
+    """Of some kinds one runs at a time; who looks wants to know which."""
+    first, second = started(root), started(root)
+    (task,), (waiting,) = tasks_of(first), tasks_of(second)
+    held = claims.claim(task.id, worker="test/1")
+    assert held is not None
+    assert claims.claim(waiting.id, worker="test/2") is None
+
+    def statuses() -> list[str]:
+        listed = [row["job_status"] for row in root.get(f"{RUNS}?sort=id").json()]
+        assert listed == [root.get(f"{RUNS}/{run.id}").json()["job_status"] for run in (first, second)]
+        return listed
+
+    assert statuses() == ["Running", "Pending"]
+    for status, found in (("Running", [first.id]), ("Pending", [second.id]), ("Error", [])):
+        assert [row["id"] for row in root.get(f"{RUNS}?q=job_status={status}").json()] == found
+    assert [row["id"] for row in root.get(f"{RUNS}?sort=job_status").json()] == [second.id, first.id]
+    # One that failed and is tried again later is under way.
+    claims.give_back(held, after=timedelta(minutes=1), message="the store is away")
+    assert statuses() == ["Running", "Pending"]
+    runner.run(waiting.id, worker="test/2")
+    root.put(f"{RUNS}/{first.id}")
+    assert statuses() == ["Stopped", "Success"]
+
+
+def test_how_runs_stand_is_read_from_their_own_tasks_alone(root: Api) -> None:
+    """Among the many of webhooks."""
+    for _ in range(12):
+        started(root)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO job_task (execution_id, vendor_type, job_id, queue, status, run_count) "
+            "SELECT 1000000 + number, 'WEBHOOK', gen_random_uuid(), 'event', 'Success', 1 "
+            "FROM generate_series(1, 20000) number"
+        )
+    with CaptureQueriesContext(connection) as asked:
+        assert len(root.get(RUNS).json()) == 10
+    (page,) = [query["sql"] for query in asked if '"standing"' in query["sql"]]
+    assert sum(plans.rows_of(node) for node in plans.nodes(page) if "Relation Name" in node) < 100
 
 
 def test_a_run_is_stopped_once(root: Api) -> None:

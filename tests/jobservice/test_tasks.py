@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from core import locks
+from core import errors, locks
 from jobservice import bell, claims, queues, runner, service, sweep, turns
 from jobservice.context import Context
 from jobservice.models import Execution, PausedQueue, Task
@@ -108,6 +108,33 @@ def test_a_failure_is_tried_again_and_the_log_says_so() -> None:
         "Attempt 1 failed, the next one is in 5 s: OSError: the store is away",
         "looking at things",
     ]
+
+
+def failing_with(error: Exception, cause: Exception | None = None) -> None:
+    def fail(ctx: Context, params: dict[str, Any]) -> None:
+        raise error from cause
+
+    Work.deed = staticmethod(fail)
+    run(*tasks_of(submit()))
+
+
+def test_a_failure_that_has_a_name_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A receiver that is away for a day would otherwise fill the log with tracebacks that tell nothing."""
+    failing_with(errors.Unavailable("nobody listens at https://example.com"), errors.Denied("no"))
+    failing_with(errors.StoreUnavailable("it is away"), ConnectionError("Connection refused"))
+    named, wrapped = [record.getMessage() for record in caplog.records if "task_failed" in record.getMessage()]
+    assert "'error': 'nobody listens at https://example.com'" in named
+    assert "'failures': 1" in named
+    assert "'cause': 'ConnectionError: Connection refused'" in wrapped
+    assert "cause" not in named
+    assert "Traceback" not in caplog.text
+
+
+def test_a_failure_that_nobody_expected_is_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    failing_with(ZeroDivisionError("a mistake of ours"))
+    assert "task_failed" in caplog.text
+    assert "Traceback" in caplog.text
+    assert "in fail" in caplog.text
 
 
 def test_what_fails_for_good_ends_the_execution_with_its_words() -> None:

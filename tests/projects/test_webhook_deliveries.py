@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
+from django.utils.http import http_date
 
 from core import addresses, clock, errors, http
 from core.events import emit
@@ -158,6 +159,47 @@ def test_after_a_day_of_failures_an_endpoint_is_switched_off(receiver: Receiver,
     work()
     assert len(receiver.received) == 1
     assert Task.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "wait", "said"),
+    [
+        (429, "120", 120, "answered 429 and asks us to wait 120 s"),
+        (503, "120", 120, "answered 503 and asks us to wait 120 s"),
+        (503, "86400", 600, "answered 503 and asks us to wait 86400 s"),
+        (503, "1", 5, "answered 503 and asks us to wait 1 s"),
+        (503, "tomorrow", 5, "answered 503"),
+        (500, "120", 5, "answered 500"),
+    ],
+)
+def test_a_receiver_that_asks_for_a_pause_gets_it_as_far_as_that_is_sensible(
+    status: int, asked: str, wait: int, said: str, receiver: Receiver, story: Story, alice: Actor
+) -> None:
+    make_policy(story.team, alice, receiver.url)
+    left = [status]
+    receiver.answer = lambda handler, _: reply(handler, left.pop() if left else 200, Retry_After=asked)
+    happen(story.team, "v1", "v2")
+    work()
+    first, second = Task.objects.order_by("id")
+    assert round((first.due - first.update_time).total_seconds()) == wait
+    assert first.status_message == f"the endpoint {said}"
+    assert f"the next one is in {wait} s" in "".join(TaskLog.objects.values_list("text", flat=True))
+    # What waits behind it is not sent meanwhile, nor is any of it a refusal.
+    assert (second.status, first.state) == ("Pending", {})
+    work(as_if_later=True)
+    assert tags_told(receiver.documents) == ["v1", "v1", "v2"]
+
+
+def test_a_pause_may_be_asked_for_until_a_time(
+    receiver: Receiver, story: Story, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_policy(story.team, alice, receiver.url)
+    now = int(clock.time())
+    monkeypatch.setattr(clock, "time", lambda: now)
+    receiver.answer = lambda handler, _: reply(handler, 429, Retry_After=http_date(now + 120))
+    happen(story.team, "v1")
+    work()
+    assert Task.objects.get().status_message == "the endpoint answered 429 and asks us to wait 120 s"
 
 
 def test_an_hour_of_failures_switches_nothing_off(receiver: Receiver, story: Story, alice: Actor) -> None:
@@ -371,7 +413,7 @@ def test_a_redirect_into_a_forbidden_network_is_not_followed(receiver: Receiver,
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1/x", "http://10.1.2.3/", "http://[::1]/", "http://0x7f.1/"])
 def test_private_networks_are_refused_where_an_endpoint_is_set(address: str, story: Story, alice: Actor) -> None:
-    with pytest.raises(http.ForbiddenAddress):
+    with pytest.raises(http.ForbiddenAddress, match="WHARF_WEBHOOK_ALLOWED_NETWORKS"):
         make_policy(story.team, alice, address)
 
 

@@ -166,10 +166,12 @@ def test_a_refused_pull_is_not_counted(team: Project, alice: User, mallory: User
 @pytest.mark.django_db
 def test_a_token_is_for_the_project_it_was_made_for(team: Project, alice: User) -> None:
     token = signing.verify(token_for(alice, "repository:team/app:pull,push"))
-    request = RequestFactory().get("/v2/team/app/manifests/v1", headers={"Authorization": "x"})
+    request = RequestFactory().get("/v2/team/app/manifests/v1")
     Project.objects.filter(pk=team.pk).update(deleted="2026-01-01T00:00:00Z")
     factories.project("team", factories.user("eve"))
-    operation = Operation(request=request, action="push", token=token, name=RepositoryName("team", "app"), rest={})
+    operation = Operation(
+        request=request, action="push", token=token, is_by_token=True, name=RepositoryName("team", "app")
+    )
     with pytest.raises(errors.ProjectUnknown):
         _ = operation.project
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from core.models import Outbox
+from jobservice import relay, service
+from jobservice.job import JOBS
 from jobservice.models import Execution, PausedQueue, Task, TaskLog
-from jobservice.status import Status
+from jobservice.status import Status, Trigger
 from projects.models import Project
 from rbac.models import User
 from tests import rows
@@ -87,8 +92,26 @@ def test_what_waits_and_what_is_paused_is_shown(run: Execution) -> None:
     assert "paused" in page
 
 
+def test_a_run_that_waits_for_another_is_not_shown_as_running(run: Execution) -> None:
+    second = service.submit(JOBS["GARBAGE_COLLECTION"], trigger=Trigger.MANUAL)
+    states = re.findall(r'#(\d+)</a></td>\s*<td data-label="State"><span class="badge">(\w+)</span>', text("/jobs"))
+    assert states == [(str(second.id), "waiting"), (str(run.id), "running")]
+    assert '<span class="badge">waiting</span>' in text(f"/jobs/{second.id}").partition("<h2>Tasks</h2>")[0]
+
+
 def test_without_a_worker_it_says_so(admin: User) -> None:
     assert "No worker is there" in text("/jobs")
+
+
+def test_events_that_nobody_could_be_told_of_are_numbered_until_an_operator_sees_to_them(admin: User) -> None:
+    """Else only the log knows that a webhook missed something."""
+    Outbox.objects.create(topic="PUSH_ARTIFACT", payload={}, attempts=1)
+    assert "untold_events" not in text("/jobs")
+    untold = {"payload": {}, "attempts": relay.MOST_ATTEMPTS}
+    Outbox.objects.bulk_create(Outbox(topic="PUSH_ARTIFACT", **untold) for _ in range(3))
+    assert "waits for them: 3. “manage.py untold_events” shows what was wrong" in text("/jobs")
+    relay.tell_again()
+    assert "untold_events" not in text("/jobs")
 
 
 def test_an_execution_shows_its_log_until_it_ends(run: Execution) -> None:

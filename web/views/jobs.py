@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from jobservice import queues, workers
+from jobservice import finders, queues, relay, workers
 from jobservice.job import JOBS
 from jobservice.models import Execution, Task, WorkerPool
 from rbac.access import allowed
@@ -30,11 +30,11 @@ class Program:
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """Queues, workers and executions; the part of it that lives, when htmx asks."""
+    """Queues, workers, executions, and events that nobody heard of; the part of it that lives, when htmx asks."""
     _or_404(request)
     running = list(Task.objects.running().order_by("id"))
     kind = request.GET.get("kind", "")
-    page = page_of(request, _executions(kind)[:SHOWN_EXECUTIONS])
+    page = page_of(request, _executions(kind).values_list("id", flat=True)[:SHOWN_EXECUTIONS])
     context = {
         "queues": [queue for queue in queues.all_of_them() if queue.count or queue.is_paused],
         "programs": [
@@ -42,9 +42,11 @@ def index(request: HttpRequest) -> HttpResponse:
             for pool in workers.present()
         ],
         "running": running,
+        "untold": relay.untold().count(),
         "kinds": sorted(JOBS),
         "kind": kind,
         "page": page,
+        "executions": Execution.objects.with_standing().filter(id__in=list(page)).order_by("-id"),
         "is_whole": page.paginator.count < SHOWN_EXECUTIONS,
         "most": SHOWN_EXECUTIONS,
     }
@@ -55,9 +57,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def one(request: HttpRequest, number: int) -> HttpResponse:
     """An execution with its tasks and the end of their logs."""
     _or_404(request)
-    execution = Execution.objects.filter(id=number).first()
-    if execution is None:
-        raise Http404
+    execution = finders.find_execution(Execution.objects.with_standing(), number)
     tasks = page_of(request, Task.objects.filter(execution_id=number).order_by("id"))
     text, is_whole = logs.end_of([task.id for task in tasks])
     is_final = execution.end_time is not None

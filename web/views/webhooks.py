@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from core import errors
+from jobservice import finders
 from jobservice.models import Execution
 from projects import webhook_deliveries, webhook_history, webhook_policies
 from projects.models import Project, WebhookPolicy, WebhookTarget
@@ -215,7 +216,7 @@ def _save(request: HttpRequest, project: Project, policy: WebhookPolicy | None, 
 def _delivery(
     request: HttpRequest, policy: WebhookPolicy, number: int, *, refused: Words = "", status: int = 200
 ) -> HttpResponse:
-    execution = webhook_history.find_execution(policy, number)
+    execution = finders.find_execution(webhook_history.executions_of(policy), number)
     sent = next(iter(deliveries_of([execution], _in_order(policy))), None)
     if sent is None:
         raise Http404
