@@ -31,6 +31,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 # So few that who waits for one of them does not wait long, and that a process that dies leaves little to be finished.
 BATCH = 200
+LONGEST_REST_SECONDS = 1.0
 # What died beside it, such as a request that was deleting a blob, is finished so often.
 FINISH_EVERY_SECONDS = 60.0
 _MARK_PAUSE_SECONDS = 1.0
@@ -310,9 +311,9 @@ class Run:
 
     def _step(self, removed: int = 0) -> None:
         """After each batch: what was done is written down, and whether to go on is asked."""
-        self._pace.wait(removed)
         self._ctx.tell(**asdict(self.totals))
         self._ctx.checkpoint(asdict(self.totals))
+        self._pace.wait(removed)
 
     def _say_eligible(self, found: Sequence[Blob]) -> None:
         manifests = candidates.manifests_among([blob.digest for blob in found])
@@ -390,15 +391,21 @@ class DryRun(Run):
 
 
 class _Pace:
-    """No more than so many a second. Time in which nothing was removed is not made up for."""
+    """No more than so many a second, and time in which nothing was removed is not made up for. Without such a limit, a
+    rest after each batch that is as long as the batch took: who pushes meanwhile notices next to nothing."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second, self._last = per_second, time.monotonic()
 
-    def wait(self, more: int) -> None:
-        if self._per_second and more:
-            time.sleep(max(0.0, self._last + more / self._per_second - time.monotonic()))
-            self._last = time.monotonic()
+    def wait(self, removed: int) -> None:
+        worked = time.monotonic() - self._last
+        if not self._per_second:
+            time.sleep(min(worked, LONGEST_REST_SECONDS))
+        elif removed:
+            time.sleep(max(0.0, removed / self._per_second - worked))
+        else:
+            return
+        self._last = time.monotonic()
 
 
 def _batches(found: Iterable[T], size: int) -> Iterator[list[T]]:

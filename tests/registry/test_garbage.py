@@ -542,25 +542,40 @@ def test_progress_is_told_within_a_repository_too(app: Repository, monkeypatch: 
     assert ctx.progressed[:3] == [(2, 5), (4, 5), (5, 5)]
 
 
-def test_removals_are_no_faster_for_what_was_not_removed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock:
+    """In place of `time`: it stands still but for sleep, and while somebody says that he works."""
+
+    now, slept = 0.0, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+@pytest.fixture
+def clock_of_test(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(collection, "time", made := Clock())
+    return made
+
+
+def test_removals_are_no_faster_for_what_was_not_removed_before(clock_of_test: Clock) -> None:
     """An audit of an hour is no reason to remove an hour's worth at once."""
-
-    class Clock:
-        now, slept = 0.0, 0.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-        def sleep(self, seconds: float) -> None:
-            self.now += seconds
-            self.slept += seconds
-
-    monkeypatch.setattr(collection, "time", clock_of_test := Clock())
     pace = collection._Pace(10)
     clock_of_test.now += 3600
     for _ in range(10):
         pace.wait(10)
     assert clock_of_test.slept == pytest.approx(9)
+
+
+def test_without_a_limit_it_rests_as_long_as_it_works_but_not_after_an_audit_of_an_hour(clock_of_test: Clock) -> None:
+    pace = collection._Pace(0)
+    for worked, rested in ((0.2, 0.2), (0.5, 0.7), (3600, 1.7)):
+        clock_of_test.now += worked
+        pace.wait(10)
+        assert clock_of_test.slept == pytest.approx(rested)
 
 
 def test_no_faster_than_allowed(app: Repository) -> None:
