@@ -126,7 +126,7 @@ def test_the_latest_of_a_policy_are_found_without_reading_the_others(root: User)
             "INSERT INTO job_execution (vendor_type, vendor_id, trigger) "
             "SELECT 'TEST_WORK', 7 + number % 2, 'EVENT' FROM generate_series(1, 20000) number"
         )
-        cursor.execute("ANALYZE job_execution")
+        cursor.execute("ANALYZE job_execution, job_task")
     with CaptureQueriesContext(connection) as asked:
         assert len(ask(root, Executions, "list").data) == 10
     (page,) = [query["sql"] for query in asked if query["sql"].endswith("LIMIT 10")]

@@ -73,7 +73,7 @@ def test_what_months_have_left_behind_is_not_looked_at_again_and_again(run: Exec
     """A page that is open asks every two seconds; an execution of a webhook is a row for each message."""
     Execution.objects.bulk_create(Execution(vendor_type="WEBHOOK", trigger="EVENT") for _ in range(5000))
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE job_execution")
+        cursor.execute("ANALYZE job_execution, job_task")
     client = browser("root")
     with CaptureQueriesContext(connection) as captured:
         page = client.get("/jobs", headers=LIVE).content.decode()
