@@ -82,6 +82,15 @@ _MAKE_LIVE = Statement(
     WHERE attempt = $2 AND artifact_id IS NULL RETURNING id
     """,
 )
+# Pushed again an artifact takes over its row, but not what was thought of it: its labels.
+_MARK_DELETED = Statement(
+    "bigint[], timestamptz",
+    """
+    WITH labels AS (DELETE FROM projects_artifactlabel WHERE artifact_id = ANY($1)),
+    artifacts AS (UPDATE projects_artifact SET deleted = $2 WHERE id = ANY($1))
+    UPDATE projects_tag SET deleted = $2 WHERE artifact_id = ANY($1) AND deleted IS NULL RETURNING artifact_id, name
+    """,
+)
 _OWN_LINK_IS_PRESENT = Statement(
     "bigint, text",
     """
@@ -394,9 +403,8 @@ def _claim_accessories(artifact: Artifact) -> list[Artifact]:
 def _delete(rows: Sequence[Artifact], actor: str) -> None:
     """Mark locked artifacts of one repository as deleted, and say so of the first, on which the others hang."""
     repository = Repository.objects.select_related("project").get(pk=rows[0].repository_id)
-    tags = tuple(Tag.objects.live().filter(artifact=rows[0]).order_by("name").values_list("name", flat=True))
-    for row in rows:
-        _mark_deleted(row)
+    told = _MARK_DELETED.rows([row.pk for row in rows], clock.now())
+    tags = tuple(sorted(name for artifact_id, name in told if artifact_id == rows[0].pk))
     emit(
         ArtifactDeleted(
             actor=actor,
@@ -409,12 +417,3 @@ def _delete(rows: Sequence[Artifact], actor: str) -> None:
     )
     # Together: a blob that two of them share is counted once.
     quotas.refund(project=repository.project, artifacts=[row.pk for row in rows])
-
-
-def _mark_deleted(artifact: Artifact) -> None:
-    now = clock.now()
-    artifact.deleted = now
-    artifact.save(update_fields=["deleted"])
-    Tag.objects.live().filter(artifact=artifact).update(deleted=now)
-    # Pushed again it takes over this row, but not what was thought of it.
-    ArtifactLabel.objects.filter(artifact=artifact).delete()
