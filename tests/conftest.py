@@ -32,9 +32,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def _platform_or_file(test: str) -> str:
-    file, _, name = test.partition("::")
-    platform = re.search(r"\[(folder|bucket)\b", name)
-    return platform[1] if platform else file
+    platform = re.match(r"tests/e2e/.*\[(folder|bucket)\b", test)
+    return platform[1] if platform else test.partition("::")[0]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -110,10 +110,11 @@ class Chosen:
 
 def ids(found: QuerySet[M]) -> Iterator[Any]:
     """The keys of a question's rows; each page is a question of its own, so they are long."""
-    rest = found.order_by("pk").values_list("pk", flat=True)
-    while page := list(rest[:_KEYS]):
+    keys = found.order_by("pk").values_list("pk", flat=True)
+    page = list(keys[:_KEYS])
+    while page:
         yield from page
-        rest = rest.filter(pk__gt=page[-1])
+        page = list(keys.filter(pk__gt=page[-1])[:_KEYS])
 
 
 def in_pages(found: QuerySet[M], size: int = _PAGE) -> Iterator[list[M]]:

@@ -196,7 +196,7 @@ def test_an_empty_blob_is_refused_with_a_reason(app: Repository) -> None:
 
 
 def test_a_store_of_another_platform_or_without_our_data_is_not_taken(own: Platform, server: S3) -> None:
-    stranger = new_platform(None, **server.settings(), WHARF_VENV=str(own.var / "venv"))
+    stranger = new_platform(None, **server.settings())
     refused = stranger.command("up")
     assert refused.returncode != 0
     assert "belongs to another Wharf" in refused.stderr

@@ -1,15 +1,20 @@
-"""Jobs for tests: what they do is told by their parameters."""
+"""Jobs for tests, whose parameters tell what they do, and what tests do with them."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+from django.db.models.functions import Now
+
+from jobservice import claims, runner, service
 from jobservice.context import Context
 from jobservice.job import Job, Queue, register
 from jobservice.models import Execution, Task, TaskLog
+from jobservice.status import Trigger
 
 Deed = Callable[[Context, dict[str, Any]], None]
 
@@ -35,6 +40,31 @@ class Capped(Work):
     vendor_type = "TEST_CAPPED"
     queue = Queue.BULK
     most_at_once = 2
+
+
+def submit(job: type[Work] = Work, **wanted: Any) -> Execution:
+    return service.submit(job, trigger=Trigger.MANUAL, **wanted)
+
+
+def run(*tasks: Task) -> None:
+    for task in tasks:
+        runner.run(task.id, worker="test/1")
+
+
+def now(execution: Execution) -> Execution:
+    return Execution.objects.get(id=execution.id)
+
+
+def make_due() -> None:
+    Task.objects.update(due=Now())
+
+
+def lose(task: Task) -> Task:
+    """Let a worker take the task and die."""
+    held = claims.claim(task.id, worker="dead/1")
+    assert held is not None
+    Task.objects.filter(id=task.id).update(lease=Now() - timedelta(seconds=1))
+    return held
 
 
 def tasks_of(execution: Execution) -> list[Task]:
