@@ -63,9 +63,16 @@ CLUSTERS=/etc/postgresql-common/createcluster.conf
 policy_made="" clusters_made="" clusters_kept=""
 
 run_apt() {
-    # No needrestart: it would restart services that are none of our business.
-    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-        apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" < /dev/null >> "$LOG" 2>&1 && return
+    local seconds
+    for ((seconds = 0; seconds < 300; seconds += 2)); do
+        # No needrestart: it would restart services that are none of our business.
+        DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 \
+            apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" < /dev/null >> "$LOG" 2>&1 && return
+        # The option waits for who installs, not for who reads the lists, as a machine does by itself after its start.
+        tail -n 3 "$LOG" | grep -q 'Could not get lock' || break
+        [ "$seconds" -gt 0 ] || say "waiting until another program is done with apt"
+        sleep 2
+    done
     tail -n 20 "$LOG" >&2
     refuse "apt-get $1 failed; the whole story is in $LOG"
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import stat
 import subprocess
 from dataclasses import replace
@@ -309,6 +310,31 @@ def test_older_systems_are_refused_in_words(tmp_path: Path, release: str, words:
     script = _ending_in("check_system").replace("/etc/os-release", str(tmp_path / "os-release"))
     result = subprocess.run(["bash", str(_bootstrap(tmp_path, script))], capture_output=True, text=True)
     assert (result.returncode, words in result.stderr) == (1 if words else 0, True)
+
+
+def test_another_apt_is_waited_for(tmp_path: Path) -> None:
+    """A machine that has just started reads its lists by itself; who installs Wharf then sees no error."""
+    lists = tmp_path / "state/lists/partial"
+    lists.mkdir(parents=True)
+    configuration = tmp_path / "apt.conf"
+    configuration.write_text(
+        f'Dir::State "{tmp_path}/state"; Dir::Cache "{tmp_path}/cache";\n'
+        'Dir::Etc::SourceList "/dev/null"; Dir::Etc::SourceParts "/dev/null";\n'
+    )
+    script = _ending_in("run_apt update").replace("LOG=/var/log/", f"LOG={tmp_path}/")
+    with (lists.parent / "lock").open("w") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        waiting = subprocess.Popen(
+            ["bash", str(_bootstrap(tmp_path, script))],
+            env={"PATH": "/usr/bin:/bin", "APT_CONFIG": str(configuration)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "  waiting until another program is done with apt\n"
+    assert waiting.communicate(timeout=60) == ("", None)
+    assert waiting.returncode == 0
 
 
 @pytest.mark.parametrize("name", ["WHARF_PORT", "GC_TIME_WINDOW_HOURS", "PIP_INDEX_URL", "https_proxy", "CI"])
