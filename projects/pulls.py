@@ -48,6 +48,7 @@ MARK_MARGIN = timedelta(seconds=5)
 _MARK = "return redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1])"
 _GATHERED = (ARTIFACT_TIMES, TAG_TIMES, COUNTS, GAPS)
 _KEPT_MOST = 100_000
+# Each locks its rows by their ids, as pushes and deletions do, so that no two wait for each other.
 # A child's pull counts for the indexes that hold it, and for those that hold them.
 _DATE_ARTIFACTS = """
 WITH RECURSIVE reached AS (
@@ -57,21 +58,32 @@ WITH RECURSIVE reached AS (
     JOIN projects_artifact child ON child.id = reached.id
     JOIN projects_reference parent ON parent.repository_id = child.repository_id AND parent.digest = child.digest
     WHERE parent.kind = 'child' AND parent.artifact_id IS NOT NULL
+), latest AS (
+    SELECT id, max(at) AS at FROM reached GROUP BY id
+), held AS (
+    SELECT id FROM projects_artifact WHERE id = ANY (SELECT id FROM latest) ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE projects_artifact SET pulled = greatest(pulled, to_timestamp(latest.at))
-FROM (SELECT id, max(at) AS at FROM reached GROUP BY id) latest WHERE projects_artifact.id = latest.id
+FROM held JOIN latest USING (id) WHERE projects_artifact.id = held.id
 """
 _DATE_TAGS = """
+WITH told AS (
+    SELECT id, at FROM unnest(%s::bigint[], %s::bigint[]) AS told (id, at)
+), held AS (
+    SELECT id FROM projects_tag WHERE id = ANY (SELECT id FROM told) ORDER BY id FOR NO KEY UPDATE
+)
 UPDATE projects_tag SET pulled = greatest(pulled, to_timestamp(told.at))
-FROM unnest(%s::bigint[], %s::bigint[]) AS told (id, at) WHERE projects_tag.id = told.id
+FROM held JOIN told USING (id) WHERE projects_tag.id = held.id
 """
 _COUNT = """
-UPDATE projects_repository SET pull_count = pull_count + counted.number
-FROM (
-    SELECT repository_id, sum(told.number) AS number FROM unnest(%s::bigint[], %s::bigint[]) AS told (id, number)
+WITH counted AS (
+    SELECT repository_id AS id, sum(told.number) AS number FROM unnest(%s::bigint[], %s::bigint[]) AS told (id, number)
     JOIN projects_artifact artifact ON artifact.id = told.id GROUP BY repository_id
-) counted
-WHERE projects_repository.id = counted.repository_id
+), held AS (
+    SELECT id FROM projects_repository WHERE id = ANY (SELECT id FROM counted) ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE projects_repository SET pull_count = pull_count + counted.number
+FROM held JOIN counted USING (id) WHERE projects_repository.id = held.id
 """
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from projects import labels
-from projects.models import ArtifactLabel, Label, Member, Project
+from projects import labels, pulls
+from projects.models import Artifact, ArtifactLabel, Label, Member, Project, Repository, Tag
 from rbac.models import Robot, User
 from tests.rest import Api
 from tests.rows import make_artifact, make_project, make_repository, make_story, make_user
@@ -74,6 +74,32 @@ def test_who_labels_while_the_label_goes_hears_that_it_is_gone() -> None:
             _wait_until_somebody_waits()
         assert heard.result(30) == [404]
     assert not ArtifactLabel.objects.exists()
+
+
+@pytest.mark.parametrize("kind", [Artifact, Tag, Repository])
+def test_who_pushes_and_who_counts_pulls_do_not_wait_for_each_other(kind: type[Artifact | Tag | Repository]) -> None:
+    """Both take rows by their ids: who counts holds none of those that come later while it waits for one."""
+    story = make_story()
+    for number in range(20):
+        artifact = make_artifact(make_repository(story.team, f"app{number}"), "v1")
+        pulls.note(artifact_id=artifact.pk, tag_id=artifact.tags.get().pk, count=True)
+    rows = kind._default_manager.order_by("pk")
+    # A row that was changed lies behind those that were not.
+    rows.filter(pk=rows[0].pk).update(deleted=None)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            held = rows.select_for_update()[0]
+            folded = pool.submit(_fold)
+            _wait_until_somebody_waits()
+            assert len(rows.select_for_update(nowait=True).exclude(pk=held.pk)) == 19
+        assert folded.result(30) == 20
+
+
+def _fold() -> int:
+    try:
+        return pulls.fold()
+    finally:
+        connection.close()
 
 
 def _wait_until_somebody_waits() -> None:
