@@ -61,6 +61,11 @@ class Event:
         return f"{cls.operation}_{cls.resource_type}"
 
     @property
+    def went_along(self) -> bool:
+        """Whether it is a part of another change, which the audit log has a row of."""
+        return False
+
+    @property
     def resource(self) -> str:
         """What it happened to, as people write it."""
         return ""

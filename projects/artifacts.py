@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,13 +25,13 @@ from projects.events import ArtifactDeleted, ArtifactPushed
 from projects.models import (
     Accessory,
     Artifact,
-    ArtifactLabel,
     Manifest,
     Project,
     Reference,
     Repository,
     RepositoryBlob,
     Tag,
+    WebhookPolicy,
 )
 from rbac.access import Actor
 
@@ -177,13 +177,17 @@ def delete_unneeded(*, artifact: Artifact, since: datetime) -> bool:
     return True
 
 
-def delete_all(*, repository: Repository) -> None:
+def delete_all(*, repository: Repository, actor: Actor) -> None:
     """Delete every artifact of a repository, inside the caller's transaction that holds the repository's lock."""
     rows = list(Artifact.objects.live().select_for_update(of=("self",)).filter(repository=repository).order_by("pk"))
-    now = clock.now()
-    Tag.objects.live().filter(repository=repository).update(deleted=now)
-    ArtifactLabel.objects.filter(artifact__repository=repository).delete()
-    Artifact.objects.filter(pk__in=[row.pk for row in rows]).update(deleted=now)
+    tags = _mark_deleted(rows)
+    # For webhooks alone, and as a rule nobody wants to hear of thousands of artifacts.
+    if WebhookPolicy.objects.wanting(ArtifactDeleted.topic).filter(project=repository.project_id).exists():
+        children = Reference.objects.filter(repository=repository, artifact__in=rows, kind=Kind.CHILD)
+        # Nobody hears of the parts of an index, as in Harbor: he does of the index.
+        parts = set(children.values_list("digest", flat=True))
+        roots = [row for row in rows if row.digest not in parts]
+        _tell_of_deletions(repository, roots, tags, actor.name, gone_with=repository.name)
     quotas.recount(project=repository.project)
 
 
@@ -403,17 +407,33 @@ def _claim_accessories(artifact: Artifact) -> list[Artifact]:
 def _delete(rows: Sequence[Artifact], actor: str) -> None:
     """Mark locked artifacts of one repository as deleted, and say so of the first, on which the others hang."""
     repository = Repository.objects.select_related("project").get(pk=rows[0].repository_id)
-    told = _MARK_DELETED.rows([row.pk for row in rows], clock.now())
-    tags = tuple(sorted(name for artifact_id, name in told if artifact_id == rows[0].pk))
-    emit(
-        ArtifactDeleted(
-            actor=actor,
-            project_id=repository.project_id,
-            project=repository.project.name,
-            repository=repository.name,
-            digest=rows[0].digest,
-            tags=tags,
-        )
-    )
+    tags = _mark_deleted(rows)
+    _tell_of_deletions(repository, rows[:1], tags, actor)
+    _tell_of_deletions(repository, rows[1:], tags, actor, gone_with=rows[0].digest)
     # Together: a blob that two of them share is counted once.
     quotas.refund(project=repository.project, artifacts=[row.pk for row in rows])
+
+
+def _mark_deleted(rows: Sequence[Artifact]) -> dict[int, list[str]]:
+    """Mark locked artifacts and their tags as deleted; the names of these tags by the artifacts' ids."""
+    tags: dict[int, list[str]] = {}
+    for artifact_id, name in _MARK_DELETED.rows([row.pk for row in rows], clock.now()):
+        tags.setdefault(artifact_id, []).append(name)
+    return tags
+
+
+def _tell_of_deletions(
+    repository: Repository, rows: Sequence[Artifact], tags: Mapping[int, Sequence[str]], actor: str, gone_with: str = ""
+) -> None:
+    for row in rows:
+        emit(
+            ArtifactDeleted(
+                actor=actor,
+                project_id=repository.project_id,
+                project=repository.project.name,
+                repository=repository.name,
+                digest=row.digest,
+                tags=tuple(sorted(tags.get(row.pk, ()))),
+                gone_with=gone_with,
+            )
+        )

@@ -200,6 +200,13 @@ class ArtifactDeleted(NewsOfTags):
     topic = "DELETE_ARTIFACT"
     operation = "delete"
 
+    gone_with: str = ""
+    """What was deleted, if not this alone: the name of its repository, or the digest of what it hung on."""
+
+    @property
+    def went_along(self) -> bool:
+        return bool(self.gone_with)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactPulled(NewsOfTags):

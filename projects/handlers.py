@@ -29,7 +29,7 @@ _AUDIT = Statement(
 @on(Event)
 def keep_in_the_audit_log(event: Event) -> None:
     """Write the row, and send it on when the change is true, as far as the configuration wants that."""
-    if not event.is_audited:
+    if not event.is_audited or event.went_along:
         return
     unwanted = configuration.get("disabled_audit_log_event_types")
     if unwanted and event.audit_type() in map(str.strip, unwanted.split(",")):

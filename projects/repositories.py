@@ -19,7 +19,7 @@ def delete(*, repository: Repository, actor: Actor) -> None:
         row = Repository.objects.select_for_update().get(pk=repository.pk)
         if row.deleted is not None:
             raise errors.NotFound(f"repository {row.name} not found")
-        artifacts.delete_all(repository=row)
+        artifacts.delete_all(repository=row, actor=actor)
         row.deleted = clock.now()
         row.save(update_fields=["deleted"])
         emit(

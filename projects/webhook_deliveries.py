@@ -153,7 +153,7 @@ def _signature(target: WebhookTarget, message_id: str, body: str, timestamp: int
 
 def _log_request(ctx: Context, target: WebhookTarget, headers: dict[str, str], body: str) -> None:
     """Without what authorises us, which only those may see who can change it."""
-    ctx.log.info("POST %s", http.without_query(target.address))
+    ctx.log.info("POST %s", KINDS[target.type].shown(target.address))
     for name, value in {**headers, **({"Authorization": "(hidden)"} if target.auth_header else {})}.items():
         ctx.log.info("%s: %s", name, value)
     ctx.log.info("%s", body if ctx.attempt == 1 else "(the body is the first attempt's)")

@@ -231,10 +231,16 @@ def _save(policy: WebhookPolicy, terms: Terms) -> None:
 
 
 def _save_targets(policy: WebhookPolicy, targets: Sequence[Mapping[str, Any]]) -> None:
-    """Endpoints stay the rows that they were, with what waits for them; new ones take those of whom they replace."""
+    """Endpoints stay the rows that they were, with what waits for them; new ones take those of whom they replace.
+
+    Another type's they cannot take: what waits there is in words that they would not understand.
+    """
     left = list(policy.targets.order_by("position"))
     same = [_take(left, type=columns["type"], address=columns["address"]) for columns in targets]
-    rows = [row or _take(left) or WebhookTarget(policy=policy) for row in same]
+    rows = [
+        row or _take(left, type=columns["type"]) or WebhookTarget(policy=policy)
+        for row, columns in zip(same, targets, strict=True)
+    ]
     WebhookTarget.objects.filter(pk__in=[row.pk for row in left]).delete()
     # Each place is there once, so all leave theirs first.
     policy.targets.update(position=-1 - F("position"))

@@ -15,7 +15,6 @@ from django.http.request import RawPostDataException
 from psycopg2.errors import DiskFull
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from core import errors
@@ -25,7 +24,7 @@ _NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 log = structlog.get_logger(__name__)
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """DRF's exception handler: Harbor's error body."""
     request = context.get("request")
     if isinstance(error, drf.UnsupportedMediaType) and request is not None:
@@ -33,7 +32,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     refusal = as_refusal(error)
     if refusal is None:
         return None  # JsonErrors answers what nobody expected.
-    response = Response(refusal.for_api(), status=refusal.status)
+    response = _json(refusal.for_api(), refusal.status)
     _add_headers(response, refusal)
     if refusal.status == 401 and request is not None:
         response["WWW-Authenticate"] = 'Basic realm="harbor"'
@@ -148,7 +147,7 @@ def _words(detail: Any) -> str:
 
 def _json(body: dict[str, Any], status: int) -> HttpResponse:
     # Not JsonResponse: its encoder is Python, and a push hears "not here" of each of its blobs.
-    return HttpResponse(json.dumps(body), content_type="application/json", status=status)
+    return HttpResponse(json.dumps(body) + "\n", content_type="application/json; charset=utf-8", status=status)
 
 
 def _add_headers(response: HttpResponse, refusal: errors.Refusal) -> None:

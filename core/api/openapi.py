@@ -162,9 +162,7 @@ class Described(AutoSchema):
             text = f"Keys joined by commas, `-` before one for the opposite order. Keys: {', '.join(sortable)}."
             yield _parameter("query", "sort", str, text)
         yield _parameter("query", "page", int, default=1)
-        yield _parameter(
-            "query", "page_size", int, "0 for as many as possible.", default=DEFAULT_SIZE, maximum=MAX_SIZE
-        )
+        yield _parameter("query", "page_size", int, f"0 or -1 for {MAX_SIZE}.", default=DEFAULT_SIZE, maximum=MAX_SIZE)
 
     def _schema(self, hint: Any) -> Schema:
         """A type as a schema; what has named fields becomes a component of the document."""

@@ -24,6 +24,9 @@ from core import errors
 from core.api.forms import INT64_MOST
 from core.api.json import is_true
 
+# As many as a page has rows. Each value of a list in parentheses is a condition of its own.
+MOST_ITEMS = 100
+
 
 @dataclass(frozen=True)
 class Exact:
@@ -56,18 +59,22 @@ Filter = Callable[[Any, QuerySet[Any], Condition], QuerySet[Any]]
 """What a view gives instead of a field's name when a key means more than a column: (view, rows, condition)."""
 
 
-def parse(text: str) -> list[tuple[str, Condition]]:
-    """The pairs of a `q`; BadRequest when they break the grammar."""
+def parse(text: str) -> dict[str, tuple[str, Condition]]:
+    """What a `q` wants, by normalised key, with the key as the caller wrote it; BadRequest when it breaks the grammar.
+
+    Of a key that stands twice the last one counts, as in Harbor: there are no more conditions than a list has fields.
+    """
     # Harbor unescapes once more than HTTP does.
     text = unquote_plus(text)
     if "\0" in text:
         raise errors.BadRequest("q holds a null byte")
-    return [_pair(pair) for pair in text.split(",")] if text else []
+    pairs = [_pair(pair) for pair in text.split(",")] if text else []
+    return {normalised(key): (key, condition) for key, condition in pairs}
 
 
 def conditions(request: Request) -> dict[str, Condition]:
     """A request's conditions by normalised key, for views that need to look before filtering."""
-    return {normalised(key): condition for key, condition in parse(request.query_params.get("q", ""))}
+    return {key: condition for key, (_, condition) in parse(request.query_params.get("q", "")).items()}
 
 
 def normalised(key: str) -> str:
@@ -80,8 +87,8 @@ class HarborQuery(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         fields = {normalised(key): target for key, target in view.filter_fields.items()}
-        for key, condition in parse(request.query_params.get("q", "")):
-            target = fields.get(normalised(key))
+        for name, (key, condition) in parse(request.query_params.get("q", "")).items():
+            target = fields.get(name)
             if isinstance(target, str):
                 queryset = queryset.filter(as_q(queryset.model, target, key, condition))
             elif target is not None:
@@ -120,6 +127,8 @@ def _items(value: str, end: str) -> tuple[str, ...]:
     items = tuple(item.strip("\"'") for item in _inside(value, end).split(" ") if item)
     if not items:
         raise errors.BadRequest(f"a list must not be empty: {value[:100]}")
+    if len(items) > MOST_ITEMS:
+        raise errors.BadRequest(f"a list in q has at most {MOST_ITEMS} values: this one has {len(items)}")
     return items
 
 
@@ -187,11 +196,12 @@ def _time(key: str, text: str) -> datetime:
 
 # --- order -----------------------------------------------------------------------------------------------
 def _order(sort: str, fields: Mapping[str, str | Filter], default: tuple[str, ...]) -> list[str]:
-    chosen = []
+    chosen: dict[str, str] = {}
     for word in sort.split(","):
         target = fields.get(normalised(word.removeprefix("-")))
         if isinstance(target, str):
-            chosen.append(f"-{target}" if word.startswith("-") else target)
-    order = chosen or list(default)
+            # What comes again orders nothing any more.
+            chosen.setdefault(target, f"-{target}" if word.startswith("-") else target)
+    order = list(chosen.values()) or list(default)
     # Equal rows must not change places between two pages.
     return order if any(name in ("pk", "-pk") for name in order) else [*order, "pk"]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from core import http
+
 
 @dataclass(frozen=True)
 class Message:
@@ -32,6 +34,10 @@ class Endpoint:
     """The payload formats to choose from, the usual one first; empty when there is no choice."""
     is_signed: ClassVar[bool] = False
     """Whether receivers look at signatures."""
+
+    def shown(self, address: str) -> str:
+        """An address as those may see it who may not change it: what follows `?` may be a secret."""
+        return http.without_query(address)
 
     def body(self, message: Message, payload_format: str) -> str:
         """What is sent."""

@@ -11,6 +11,10 @@ _MOST = 2900
 
 
 class Slack(Endpoint):
+    def shown(self, address: str) -> str:
+        """The path is the secret."""
+        return f"{'/'.join(address.split('/')[:3])}/…"
+
     def body(self, message: Message, payload_format: str) -> str:
         at = f"<!date^{message.occurred}^{{date}} at {{time}}|{message.occurred}>"
         data = _escaped(json.dumps(message.data, indent=2, ensure_ascii=False))

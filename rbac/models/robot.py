@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any, ClassVar
 
 from django.db import models
@@ -80,7 +81,11 @@ class Robot(models.Model):
             lists = [entry for entry in self.permissions if entry["kind"] == "system"]
         else:
             lists = self._lists_for(project_name)
-        return any(_grants(access, resource, action) for entry in lists for access in entry["access"])
+        wanted = {action}
+        if (resource, action) == ("repository", "pull") and self.level == self.Level.PROJECT:
+            # The registry's upload requests need pull as well. Robots of the system must be given it, as in Harbor.
+            wanted.add("push")
+        return any(_grants(access, resource, wanted) for entry in lists for access in entry["access"])
 
     def is_for(self, project_name: str) -> bool:
         """Whether its own list names a project (or all of them)."""
@@ -94,11 +99,8 @@ class Robot(models.Model):
         ]
 
 
-def _grants(access: dict[str, Any], resource: str, action: str) -> bool:
-    if access["resource"] != resource or access.get("effect", "allow") != "allow":
-        return False
-    # The registry's upload requests need pull as well, so push alone could never push.
-    return bool(access["action"] == action or (resource, action, access["action"]) == ("repository", "pull", "push"))
+def _grants(access: dict[str, Any], resource: str, actions: Set[str]) -> bool:
+    return access["resource"] == resource and access["action"] in actions and access.get("effect", "allow") == "allow"
 
 
 class RobotSecretQuerySet(models.QuerySet["RobotSecret"]):

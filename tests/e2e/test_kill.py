@@ -464,15 +464,18 @@ def _start_collection(platform: Platform, **parameters: Any) -> str:
 
 
 def _wait_for_the_jobs(platform: Platform, record: Record) -> None:
-    """What lost its worker is found within minutes, and everything that was ordered ends."""
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
+    """What lost its worker is found within minutes, and everything that was ordered ends, one after the other."""
+    ended, since = 0, time.monotonic()
+    while time.monotonic() < since + 600:
         runs, page = [], 1
         while rows := platform.api("GET", f"/system/gc?page_size=100&page={page}", platform.admin).json():
             runs += rows
             page += 1
         record.collections = Counter(run["job_status"] for run in runs)
         record.unfinished = _unfinished(platform)
+        now_ended = len(runs) - record.collections["Running"] - record.collections["Pending"]
+        if now_ended > ended:
+            ended, since = now_ended, time.monotonic()
         if not {"Running", "Pending"} & set(record.collections) and not record.unfinished:
             return
         time.sleep(1)

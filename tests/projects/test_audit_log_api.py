@@ -69,7 +69,9 @@ def resources(answer: Any) -> list[str]:
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", AUDITED, ids=lambda kind: kind.__qualname__)
 def test_an_event_of_any_kind_is_one_row_that_says_who_what_and_with_what_result(kind: Any) -> None:
-    event = kind(**{field.name: SAMPLE[str(field.type)] for field in dataclasses.fields(kind)})
+    # What went with something else has no row of its own.
+    fields = [field for field in dataclasses.fields(kind) if field.name != "gone_with"]
+    event = kind(**{field.name: SAMPLE[str(field.type)] for field in fields})
     emit(event)
     row = AuditLog.objects.get()
     assert (row.username, row.project_id, row.succeeded) == ("sample", 7, kind.succeeded)

@@ -29,7 +29,8 @@ from rbac.access import Actor
 from tests import plans
 from tests.projects.webhooks import DIGEST, TARGET, happen, make_policy, tags_told, work
 from tests.receiver import Receiver, receiving, reply
-from tests.rows import Story
+from tests.rest import Api
+from tests.rows import Story, make_artifact, make_index, make_repository
 
 pytestmark = pytest.mark.django_db
 SECRET = "Bearer of-nobody-else"
@@ -381,6 +382,53 @@ def test_slack_is_told_blocks_without_a_signature(receiver: Receiver, story: Sto
     assert Execution.objects.get().vendor_type == "SLACK"
 
 
+def test_slacks_address_is_a_secret_in_the_log_too(receiver: Receiver, story: Story, alice: Actor) -> None:
+    make_policy(story.team, alice, f"{receiver.url}/services/T0/B0/sesame", type="slack")
+    happen(story.team, "v1")
+    work()
+    assert receiver.received[0].path == "/services/T0/B0/sesame"
+    log = "".join(TaskLog.objects.values_list("text", flat=True))
+    assert f"POST {receiver.url}/…" in log
+    assert "sesame" not in log
+
+
+# --- what goes with something else ---------------------------------------------------------------------------
+def test_of_a_deleted_repository_each_artifact_is_told_but_not_the_parts_of_an_index(
+    receiver: Receiver, story: Story, alice: Actor
+) -> None:
+    """As Harbor does it: `repository.Controller.Delete` deletes each root."""
+    make_policy(story.team, alice, receiver.url, event_types=("DELETE_ARTIFACT",))
+    place, other = make_repository(story.team, "app"), make_repository(story.team, "other")
+    image, part = make_artifact(place, "v1", "v2"), make_artifact(place)
+    index, signature = make_index(place, [part], "all"), make_artifact(place, subject=image)
+    make_artifact(other, "v1")
+    assert Api(story.alice).delete("/projects/team/repositories/app").status_code == 200
+    work()
+    resources = [[(each["digest"], each["tag"]) for each in told["event_data"]["resources"]]
+                 for told in receiver.documents]  # fmt: skip
+    assert resources == [
+        [(image.digest, "v1"), (image.digest, "v2")], [(index.digest, "all")], [(signature.digest, signature.digest)]
+    ]  # fmt: skip
+    assert {told["operator"] for told in receiver.documents} == {"alice"}
+    assert list(AuditLog.objects.values_list("operation", "resource_type", "resource").order_by("id"))[-1:] == [
+        ("delete", "repository", "team/app")
+    ]
+    assert not AuditLog.objects.filter(resource_type="artifact").exists()
+
+
+def test_what_hung_on_a_deleted_artifact_is_told_as_well(receiver: Receiver, story: Story, alice: Actor) -> None:
+    make_policy(story.team, alice, receiver.url, event_types=("DELETE_ARTIFACT",))
+    place = make_repository(story.team, "app")
+    image = make_artifact(place, "v1")
+    signature = make_artifact(place, subject=image)
+    path = "/projects/team/repositories/app/artifacts"
+    assert Api(story.alice).delete(f"{path}/{image.digest}").status_code == 200
+    work()
+    told = [document["event_data"]["resources"][0]["digest"] for document in receiver.documents]
+    assert told == [image.digest, signature.digest]
+    assert AuditLog.objects.filter(resource_type="artifact").count() == 1
+
+
 # --- where to -------------------------------------------------------------------------------------------------
 def test_a_redirect_to_somebody_else_loses_the_header(receiver: Receiver, story: Story, alice: Actor) -> None:
     with receiving() as other:
@@ -565,9 +613,13 @@ def test_the_relay_reads_no_secrets_and_nothing_that_may_be_long(story: Story, a
     assert Task.objects.exists()
 
 
-def test_what_a_message_costs_is_counted(receiver: Receiver, story: Story, alice: Actor) -> None:
+def test_what_a_message_costs_is_counted(
+    receiver: Receiver, story: Story, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No connection of its own. Its endpoint; and in one transaction, which is a savepoint here, its log, its end, its
     execution's row, tasks and end, and the next one's begin."""
+    # All in one turn, however slow the machine is.
+    monkeypatch.setattr(runner, "TURN_SECONDS", 60.0)
     make_policy(story.team, alice, receiver.url)
     costs = []
     for number in (1, 11):

@@ -158,6 +158,19 @@ def test_endpoints_stay_who_they_are_in_whatever_order_they_are_said(story: Stor
 
 
 @pytest.mark.django_db
+def test_an_endpoint_of_another_type_gets_nothing_of_what_waits(story: Story) -> None:
+    """What waits is in words that it would not understand."""
+    policy = make_policy(story.team, story.alice, "https://8.8.8.8/a", type="slack")
+    before = policy.targets.get().pk
+    for each, is_kept in ((target(address="https://8.8.8.8/b"), False), (target(address="https://8.8.8.8/c"), True)):
+        said = terms(targets=[each])
+        webhook_policies.update(project=story.team, policy_id=policy.pk, terms=said, actor=story.alice)
+        row = policy.targets.get()
+        assert (row.type, row.pk == before) == ("http", is_kept)
+        before = row.pk
+
+
+@pytest.mark.django_db
 def test_a_policy_is_found_in_its_own_project_only(story: Story) -> None:
     policy, other = make_policy(story.team, story.alice), make_project("other", story.alice)
     with pytest.raises(errors.NotFound):

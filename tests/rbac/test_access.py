@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from projects.models import Member, Project
-from rbac.access import allowed
-from rbac.models import Anonymous, Group, User
+from rbac.access import allowed, holds
+from rbac.models import Anonymous, Group, Robot, User
 from rbac.roles import Role
 from tests import factories
 
@@ -59,12 +59,23 @@ def test_not_even_an_admin_may_pull_as_a_scanner(team: Project, admin: User) -> 
 
 def test_a_robot_may_what_its_list_says_and_nothing_else(team: Project, alice: User) -> None:
     other = factories.project("other", alice)
-    robot, _ = factories.robot("ci", factories.grants("team", "push"))
+    robot, _ = factories.robot("ci", factories.grants("team", "push", "pull"))
     assert allowed(robot, "repository", "push", team)
-    assert allowed(robot, "repository", "pull", team), "push needs pull at the registry"
+    assert allowed(robot, "repository", "pull", team)
     assert not allowed(robot, "repository", "delete", team)
     assert not allowed(robot, "repository", "pull", other)
     assert not allowed(robot, "user", "list")
+
+
+@pytest.mark.parametrize(("level", "may_pull"), [(Robot.Level.PROJECT, True), (Robot.Level.SYSTEM, False)])
+def test_push_implies_pull_for_robots_of_a_project_alone(team: Project, level: str, may_pull: bool) -> None:
+    """harbor-api: `filterRobotPolicies`. What it cannot do it cannot pass on either."""
+    robot, _ = factories.robot("ci", factories.grants("team", "push"))
+    robot.level = level
+    assert allowed(robot, "repository", "push", team)
+    assert allowed(robot, "repository", "pull", team) is may_pull
+    assert holds(robot, "repository", "pull", team) is may_pull
+    assert not allowed(robot, "artifact", "push", team)
 
 
 def test_a_star_robot_reaches_every_project(team: Project, alice: User) -> None:

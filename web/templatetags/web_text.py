@@ -12,8 +12,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from core import clock, http
+from core import clock
 from projects.models import WebhookTarget
+from projects.webhooks import KINDS
 from web.webhook_words import EVENTS, FORMATS, TYPES
 from web.words import Words
 
@@ -32,9 +33,8 @@ def size(number: int | None) -> str:
 
 @register.filter
 def address(target: WebhookTarget) -> str:
-    """An endpoint's address as it is shown: what follows `?` may be a secret, and Slack's path is one."""
-    shown = http.without_query(target.address)
-    return f"{'/'.join(shown.split('/')[:3])}/…" if target.type == WebhookTarget.Type.SLACK else shown
+    """An endpoint's address without what is a secret."""
+    return KINDS[target.type].shown(target.address)
 
 
 @register.filter
