@@ -241,6 +241,9 @@ PART = {
 }
 """A descriptor in an index, with all that may be said of it."""
 
+ICON = b"\x89PNG\r\n\x1a\n"
+"""No more of a PNG than tells that it is one."""
+
 DEFINITIONS = contract.definitions(AMENDED)
 
 
@@ -288,11 +291,10 @@ def _queries(team: Project, hook: int) -> dict[str, list[str]]:
 
 def give_icon(image: Artifact) -> str:
     """Let an image's layer be its icon; the digest."""
-    icon = b"\x89PNG\r\n\x1a\n"
-    digest = oci.digest_of(icon)
-    files.write_data(digest, icon)
+    digest = oci.digest_of(ICON)
+    files.write_data(digest, ICON)
     Reference.objects.filter(artifact=image, kind=Reference.Kind.LAYER).update(
-        digest=digest, size=len(icon), descriptor={"annotations": {icons.ANNOTATION: ""}}
+        digest=digest, size=len(ICON), descriptor={"annotations": {icons.ANNOTATION: ""}}
     )
     return digest
 
