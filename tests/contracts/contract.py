@@ -81,6 +81,8 @@ OPERATIONS = {key: _operation(key, said) for key, said in CONTRACT["operations"]
 def closed(schema: Mapping[str, Any]) -> Schema:
     """A Swagger 2.0 schema as JSON Schema: fields that it does not name are refused, those it always writes required.
 
+    A file, which JSON Schema does not know, is a text.
+
     ValueError for a word of Swagger that this does not know: it would be ignored silently otherwise.
     """
     if "$ref" in schema:
@@ -88,6 +90,8 @@ def closed(schema: Mapping[str, Any]) -> Schema:
         return _nullable(schema, {"$ref": f"#/$defs/{name}"})
     if _is_free(schema):
         return {}
+    if schema.get("type") == "file":
+        return {"type": "string"}
     made: Schema = {}
     for word, value in schema.items():
         if word in _KEPT:

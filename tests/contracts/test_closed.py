@@ -45,6 +45,11 @@ def test_a_closed_schema_refuses_what_it_does_not_name(answer: Any, mistake: str
     assert [mistake] == [mistake for said in found if mistake in said] if mistake else found == []
 
 
+def test_a_file_is_a_text() -> None:
+    found = [contract.mistakes({"type": "file"}, answer, {}) for answer in ("-----BEGIN", {"name": "x"})]
+    assert [len(mistakes) for mistakes in found] == [0, 1]
+
+
 def test_a_word_that_would_be_ignored_is_refused() -> None:
     with pytest.raises(ValueError, match="allOf is no word of a schema"):
         contract.closed({"allOf": [{"type": "string"}]})

@@ -15,7 +15,7 @@ from core.clock import now
 from core.store import files
 from projects import immutable_rules, labels
 from projects.api import icons
-from projects.models import Member, Project, Quota, Reference
+from projects.models import Artifact, Member, Project, Quota, Reference
 from rbac.roles import Role
 from tests import rows
 from tests.contracts import contract
@@ -241,6 +241,9 @@ PART = {
 }
 """A descriptor in an index, with all that may be said of it."""
 
+ICON = b"\x89PNG\r\n\x1a\n"
+"""No more of a PNG than tells that it is one."""
+
 DEFINITIONS = contract.definitions(AMENDED)
 
 
@@ -286,6 +289,16 @@ def _queries(team: Project, hook: int) -> dict[str, list[str]]:
     }
 
 
+def give_icon(image: Artifact) -> str:
+    """Let an image's layer be its icon; the digest."""
+    digest = oci.digest_of(ICON)
+    files.write_data(digest, ICON)
+    Reference.objects.filter(artifact=image, kind=Reference.Kind.LAYER).update(
+        digest=digest, size=len(ICON), descriptor={"annotations": {icons.ANNOTATION: ""}}
+    )
+    return digest
+
+
 class Populated:
     """A system with something of everything, so that as many fields as possible are filled."""
 
@@ -306,11 +319,7 @@ class Populated:
         history = '{"history": [{"created_by": "a test"}]}'
         facts: dict[str, Any] = {"annotations": {"a": "b"}, "extra_attrs": platform, "pulled": now()}
         image = rows.make_artifact(app, "v1", config=history, **facts)
-        icon = b"\x89PNG\r\n\x1a\n"
-        files.write_data(oci.digest_of(icon), icon)
-        Reference.objects.filter(artifact=image, kind=Reference.Kind.LAYER).update(
-            digest=oci.digest_of(icon), size=len(icon), descriptor={"annotations": {icons.ANNOTATION: ""}}
-        )
+        icon = give_icon(image)
         rows.make_artifact(app, subject=image)
         rows.make_index(app, [rows.make_artifact(app, extra_attrs=platform)], "latest")
         Reference.objects.filter(kind=Reference.Kind.CHILD).update(descriptor=PART)
@@ -340,7 +349,7 @@ class Populated:
             "user_id": alice.pk,
             "robot_id": robot.pk,
             "label_id": label.pk,
-            "digest": oci.digest_of(icon),
+            "digest": icon,
             "group_id": crew.pk,
             "immutable_rule_id": rule.pk,
             "id": Quota.objects.get(project=team).pk,
