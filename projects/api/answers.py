@@ -262,6 +262,7 @@ class Robot(TypedDict, total=False):
     expires_at: Required[int]
     permissions: list[RobotPermission]
     creator_type: Required[str]
+    creator_ref: int
     creation_time: Required[datetime]
     update_time: Required[datetime]
 

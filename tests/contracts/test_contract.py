@@ -319,7 +319,12 @@ class Populated:
         label = labels.create(project=team, name="stable", description="Kept", color="#0065AB", actor=alice)
         labels.put_on(artifact=image, label_id=label.pk, actor=alice)
         free = labels.create(project=team, name="new", description="", color="", actor=alice)
-        life = {"description": "builds", "duration_days": 30, "expires": now() + timedelta(days=30)}
+        life = {
+            "description": "builds",
+            "duration_days": 30,
+            "expires": now() + timedelta(days=30),
+            "creator_ref": alice.pk,
+        }
         robot = rows.make_robot(team, ["repository:pull"], "builder", **life)
         rows.make_robot(None, ["user:list"], "system-bot")
         selectors = immutable_rules.checked(
