@@ -30,14 +30,14 @@ def create(
     actor: Actor,
     tag_scope: Sequence[Mapping[str, Any]] | None = None,
 ) -> Member:
-    """A new member, for a guest with the tags that he is limited to; a group as of `rbac.groups.held`.
+    """A new member, for a guest with the tags that he is limited to; a group as of `rbac.groups.found_or_made`.
 
     Conflict when it is one already.
     """
     scope = _checked_scope(tag_scope, _checked(role))
     message = "the member exists already in this project"
     with projects.held(project):
-        found = groups.held(group, actor=actor) if group else None
+        found = groups.found_or_made(group, actor=actor) if group else None
         member = Member(project=project, user=user, group=found, role=role, tag_scope=scope)
         with refuse_duplicates(member_user_once=message, member_group_once=message):
             member.save()

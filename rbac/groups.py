@@ -74,7 +74,7 @@ def find(*, group_id: int) -> Group:
     return group
 
 
-def held(meant: Meant, *, actor: Actor) -> Group:
+def found_or_made(meant: Meant, *, actor: Actor) -> Group:
     """The one group that is meant, which cannot be deleted until the caller's transaction ends.
 
     Its id says which, else its DN, else its name and kind. One that nobody knows is made, as in Harbor, when enough is
