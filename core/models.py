@@ -31,8 +31,8 @@ class Setting(models.Model):
         return self.key
 
 
-class CveAllowlist(models.Model):
-    """CVEs that no vulnerability policy minds. One row: the system's list."""
+class Allowlist(models.Model):
+    """CVEs that no vulnerability policy minds."""
 
     cve_ids = models.JSONField(default=list)
     expires = models.DateTimeField(null=True)
@@ -40,5 +40,12 @@ class CveAllowlist(models.Model):
     created = models.DateTimeField(null=True)
     updated = models.DateTimeField(null=True)
 
+    class Meta:
+        abstract = True
+
     def __str__(self) -> str:
         return f"{len(self.cve_ids)} CVEs"
+
+
+class CveAllowlist(Allowlist):
+    """The system's. One row."""

@@ -15,8 +15,9 @@ from projects.events import MemberCreated, MemberDeleted, MemberEvent, MemberUpd
 from projects.models import Member, Project
 from projects.models.member import GUESTS
 from projects.models.project import TagScope
+from rbac import groups
 from rbac.access import Actor
-from rbac.models import Group, User
+from rbac.models import User
 from rbac.roles import NAMES, Role
 
 
@@ -25,15 +26,19 @@ def create(
     project: Project,
     role: int,
     user: User | None,
-    group: Group | None,
+    group: groups.Meant | None,
     actor: Actor,
     tag_scope: Sequence[Mapping[str, Any]] | None = None,
 ) -> Member:
-    """A new member, for a guest with the tags that he is limited to. Conflict when it is one already."""
+    """A new member, for a guest with the tags that he is limited to; a group as of `rbac.groups.found_or_made`.
+
+    Conflict when it is one already.
+    """
     scope = _checked_scope(tag_scope, _checked(role))
-    member = Member(project=project, user=user, group=group, role=role, tag_scope=scope)
     message = "the member exists already in this project"
     with projects.held(project):
+        found = groups.found_or_made(group, actor=actor) if group else None
+        member = Member(project=project, user=user, group=found, role=role, tag_scope=scope)
         with refuse_duplicates(member_user_once=message, member_group_once=message):
             member.save()
         emit(_event(MemberCreated, member, actor))

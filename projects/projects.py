@@ -9,11 +9,12 @@ from django.db import transaction
 
 from core import clock, configuration, errors, locks, oci
 from core.constraints import refuse_duplicates
+from core.cve_allowlist import Entries
 from core.events import SYSTEM, emit
-from projects import links, quotas
+from projects import cve_allowlists, links, quotas
 from projects import metadata as project_metadata
 from projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
-from projects.models import ImmutableRule, Label, Member, Project, Quota, Repository
+from projects.models import ImmutableRule, Label, Member, Project, ProjectCveAllowlist, Quota, Repository
 from rbac import robots
 from rbac.access import Actor, allowed
 from rbac.models import User
@@ -21,7 +22,13 @@ from rbac.roles import Role
 
 
 def create(
-    *, name: str, public: bool = False, metadata: Mapping[str, str], storage_limit: int | None, actor: Actor
+    *,
+    name: str,
+    public: bool = False,
+    metadata: Mapping[str, str],
+    storage_limit: int | None,
+    cve_allowlist: Entries | None = None,
+    actor: Actor,
 ) -> Project:
     """A new project with its maker as project admin. Conflict when the name is taken or still being freed.
 
@@ -33,7 +40,7 @@ def create(
     kept = project_metadata.checked({"public": str(public), **metadata})
     is_public = kept.pop("public") == "true"
     made = Project(name=name, owner=owner, public=is_public, metadata=kept, created=clock.now())
-    return _save_new(made, limit=_limit(storage_limit, actor), maker=actor.name)
+    return _save_new(made, limit=_limit(storage_limit, actor), maker=actor.name, cve_allowlist=cve_allowlist)
 
 
 def create_for(*, name: str, owner: User) -> Project:
@@ -46,12 +53,16 @@ def create_for(*, name: str, owner: User) -> Project:
     )
 
 
-def update(*, project: Project, metadata: Mapping[str, str], actor: Actor) -> None:
-    """Change what is given; metadata are merged key by key. BadRequest for what cannot be."""
+def update(
+    *, project: Project, metadata: Mapping[str, str], cve_allowlist: Entries | None = None, actor: Actor
+) -> None:
+    """Change what is given; metadata are merged key by key, the allowlist replaced. BadRequest for what cannot be."""
     project_metadata.check_retention(metadata, project.name)
     kept = project_metadata.checked(metadata)
     with _metadata_of(project, actor) as known:
         known.update(kept)
+        if cve_allowlist is not None:
+            cve_allowlists.replace(project=project, entries=cve_allowlist)
 
 
 def add_metadata(*, project: Project, key: str, value: str, actor: Actor) -> None:
@@ -90,6 +101,7 @@ def delete(*, project: Project, actor: Actor) -> None:
         row.deleted = clock.now()
         row.save(update_fields=["deleted"])
         row.members.all().delete()
+        ProjectCveAllowlist.objects.filter(project=row).delete()
         Label.objects.filter(project=row).delete()
         ImmutableRule.objects.filter(project=row).delete()
         robots.forget_project(project_id=row.pk, name=row.name)
@@ -156,7 +168,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _save_new(project: Project, *, limit: int, maker: str) -> Project:
+def _save_new(project: Project, *, limit: int, maker: str, cve_allowlist: Entries | None = None) -> Project:
     links.wait_for_removal(project_name=project.name)
     with transaction.atomic():
         hold_name(project.name)
@@ -164,6 +176,8 @@ def _save_new(project: Project, *, limit: int, maker: str) -> Project:
             project.save()
         Member.objects.create(project=project, user=project.owner, role=Role.PROJECT_ADMIN)
         Quota.objects.create(project=project, hard=limit)
+        if cve_allowlist is not None:
+            cve_allowlists.replace(project=project, entries=cve_allowlist)
         emit(ProjectCreated(actor=maker, project_id=project.pk, project=project.name))
     return project
 

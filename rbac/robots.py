@@ -68,6 +68,7 @@ def create(
         duration_days=days,
         created=clock.now(),
         created_by=actor.kept_name if isinstance(actor, Robot) else actor.name,
+        creator_ref=actor.pk,
     )
     robot.expires = _expiry(robot.created, days)
     _check_end(robot, actor)

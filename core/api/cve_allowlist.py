@@ -14,7 +14,8 @@ from core.api import answers, json
 from core.api.forms import Form, Text, Whole
 from core.api.operations import operation
 from core.api.resource import Resource
-from core.models import CveAllowlist
+from core.cve_allowlist import Entries
+from core.models import Allowlist
 
 # The last second of the year 9999, which is where Python's and PostgreSQL's calendars are still one.
 _LAST_SECOND = 253402300799
@@ -42,17 +43,21 @@ class SystemCveAllowlist(Resource):
 
     @operation("Replace the system's CVE allowlist", body=AllowlistForm)
     def update(self, request: Request) -> Response:
-        said = self.body(AllowlistForm)
-        seconds = said.get("expires_at")
-        cve_allowlist.replace(
-            cve_ids=[entry["cve_id"] for entry in said["items"]],
-            expires=None if seconds is None else datetime.fromtimestamp(seconds, UTC),
-            actor=cast(Any, request.user).name,
-        )
+        entries = entries_of(self.body(AllowlistForm))
+        cve_allowlist.replace(entries=entries, actor=cast(Any, request.user).name)
         return self.done()
 
 
-def as_json(allowlist: CveAllowlist) -> dict[str, Any]:
+def entries_of(said: dict[str, Any]) -> Entries:
+    """What a list is to hold, of an AllowlistForm; BadRequest for what none can."""
+    seconds = said.get("expires_at")
+    return cve_allowlist.checked(
+        cve_ids=[entry["cve_id"] for entry in said["items"]],
+        expires=None if seconds is None else datetime.fromtimestamp(seconds, UTC),
+    )
+
+
+def as_json(allowlist: Allowlist) -> dict[str, Any]:
     """Harbor's CVEAllowlist. The system's belongs to project zero, which Go leaves out."""
     body = {
         "id": allowlist.pk,

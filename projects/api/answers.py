@@ -5,6 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Required, TypedDict
 
+from core.api.answers import CveAllowlist
+
+
+class ProjectCveAllowlist(CveAllowlist, total=False):
+    project_id: Required[int]
+
 
 class Project(TypedDict, total=False):
     project_id: Required[int]
@@ -17,6 +23,7 @@ class Project(TypedDict, total=False):
     current_user_role_id: int
     current_user_role_ids: list[int]
     metadata: Required[dict[str, str]]
+    cve_allowlist: ProjectCveAllowlist
 
 
 class Deletable(TypedDict, total=False):
@@ -255,6 +262,7 @@ class Robot(TypedDict, total=False):
     expires_at: Required[int]
     permissions: list[RobotPermission]
     creator_type: Required[str]
+    creator_ref: int
     creation_time: Required[datetime]
     update_time: Required[datetime]
 

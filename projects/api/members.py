@@ -17,7 +17,8 @@ from projects import members
 from projects.api import answers
 from projects.api.parents import InProject
 from projects.models import Member
-from rbac.models import Group, User
+from rbac import groups
+from rbac.models import User
 from rbac.roles import Role
 
 
@@ -93,7 +94,7 @@ class Members(InProject):
             project=self.get_project(),
             role=given["role_id"],
             user=_find_user(user) if user else None,
-            group=_find_group(group) if group else None,
+            group=_meant(group) if group else None,
             tag_scope=given.get("tag_scope"),
             actor=self.actor,
         )
@@ -137,9 +138,10 @@ def _find_user(said: dict[str, Any]) -> User:
     return user
 
 
-def _find_group(said: dict[str, Any]) -> Group:
-    key = {"pk": said["id"]} if said.get("id") else {"name": said.get("group_name", "")}
-    group = Group.objects.filter(**key).first()
-    if group is None:
-        raise errors.NotFound("the group does not exist")
-    return group
+def _meant(said: dict[str, Any]) -> groups.Meant:
+    return groups.Meant(
+        id=said.get("id", 0),
+        name=said.get("group_name", ""),
+        kind=said.get("group_type", 0),
+        ldap_dn=said.get("ldap_group_dn", ""),
+    )

@@ -11,11 +11,14 @@ from rest_framework.response import Response
 
 from core import errors
 from core.api import json
+from core.api.cve_allowlist import AllowlistForm, entries_of
+from core.api.cve_allowlist import as_json as allowlist_as_json
 from core.api.forms import Flag, Form, Text, Whole
 from core.api.operations import operation
 from core.api.query import Condition, Exact, Fuzzy
 from core.api.resource import Resource
-from projects import projects, reach
+from core.cve_allowlist import Entries
+from projects import cve_allowlists, projects, reach
 from projects.api import answers
 from projects.api.parents import InProject
 from projects.api.quotas import amounts
@@ -30,16 +33,23 @@ from rbac.roles import BY_POWER, Role
 _OF_LIST = {"name": str, "public": bool, "owner": str, "with_detail": bool}
 
 
+class ProjectAllowlist(AllowlistForm):
+    # Go's zero, which no project has.
+    project_id = Whole(default=0)
+
+
 class ProjectForm(Form):
     project_name = Text(max_length=255)
     public = Flag(default=False)
     metadata = serializers.DictField(child=Text(allow_null=True), required=False)
+    cve_allowlist = ProjectAllowlist(required=False)
     storage_limit = Whole(required=False)
     registry_id = Whole(required=False)
 
 
 class ProjectChange(Form):
     metadata = serializers.DictField(child=Text(allow_null=True), required=False)
+    cve_allowlist = ProjectAllowlist(required=False)
 
 
 def as_json(project: Project) -> dict[str, Any]:
@@ -58,6 +68,7 @@ def as_json(project: Project) -> dict[str, Any]:
             "current_user_role_id": int(roles[0]) if roles else 0,
             "current_user_role_ids": [int(role) for role in roles],
             "metadata": project.all_metadata,
+            "cve_allowlist": _own_allowlist(project) if "owner_name" in known else None,
         },
         keep=("repo_count",),
     )
@@ -132,6 +143,8 @@ class Projects(Resource):
             public=given["public"],
             metadata=_said(given),
             storage_limit=given.get("storage_limit"),
+            # Which project its `project_id` is about, nobody can know yet.
+            cve_allowlist=entries_of(given["cve_allowlist"]) if "cve_allowlist" in given else None,
             actor=actor_of(request),
         )
         by_name = json.is_true(request.headers.get("X-Resource-Name-In-Location"))
@@ -159,7 +172,13 @@ class OneProject(InProject):
 
     @operation("Change a project", body=ProjectChange)
     def update(self, request: Request, **_: Any) -> Response:
-        projects.update(project=self.get_project(), metadata=_said(self.body(ProjectChange)), actor=self.actor)
+        given, project = self.body(ProjectChange), self.get_project()
+        projects.update(
+            project=project,
+            metadata=_said(given),
+            cve_allowlist=_allowlist_given(project, given["cve_allowlist"]) if "cve_allowlist" in given else None,
+            actor=self.actor,
+        )
         return self.done()
 
     @operation("Delete an empty project", refuses=(412,))
@@ -186,7 +205,17 @@ class OneProject(InProject):
 
 
 def _with_details(rows: ProjectQuerySet) -> QuerySet[Project]:
-    return rows.with_repository_count().annotate(owner_name=F("owner__username"))
+    return rows.with_repository_count().annotate(owner_name=F("owner__username")).select_related("cve_allowlist")
+
+
+def _own_allowlist(project: Project) -> dict[str, Any]:
+    return {"project_id": project.pk, **allowlist_as_json(cve_allowlists.of(project))}
+
+
+def _allowlist_given(project: Project, said: dict[str, Any]) -> Entries:
+    if said["project_id"] not in (0, project.pk):
+        raise errors.BadRequest(f"project_id in cve_allowlist must be {project.pk} but it's {said['project_id']}")
+    return entries_of(said)
 
 
 def _said(given: dict[str, Any]) -> dict[str, str]:

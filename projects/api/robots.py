@@ -68,6 +68,7 @@ def as_json(robot: Robot) -> dict[str, Any]:
             "expires_at": _seconds(robot.expires),
             "permissions": robot.permissions,
             "creator_type": "robot" if robot.created_by.startswith(KEPT_PREFIX) else "local",
+            "creator_ref": robot.creator_ref,
             "creation_time": json.time(robot.created),
             "update_time": json.time(robot.updated),
         },

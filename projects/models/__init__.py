@@ -3,6 +3,7 @@
 from projects.models.artifact import Accessory, Artifact
 from projects.models.audit_log import AuditLog
 from projects.models.blob import Blob, RepositoryBlob
+from projects.models.cve_allowlist import ProjectCveAllowlist
 from projects.models.immutable_rule import ImmutableRule
 from projects.models.label import ArtifactLabel, Label
 from projects.models.manifest import Manifest
@@ -27,6 +28,7 @@ __all__ = [
     "Manifest",
     "Member",
     "Project",
+    "ProjectCveAllowlist",
     "PullFold",
     "PullGap",
     "Quota",

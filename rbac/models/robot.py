@@ -43,6 +43,8 @@ class Robot(models.Model):
     expires = models.DateTimeField(null=True)
     """None: never."""
     created_by = models.CharField(max_length=600, blank=True)
+    creator_ref = models.BigIntegerField(null=True)
+    """The id of the user or robot that made it; None of one that was made before this was kept."""
     created = models.DateTimeField(default=timezone.now, db_index=True)
     updated = models.DateTimeField(auto_now=True)
 

@@ -15,7 +15,7 @@ from django.urls import resolve
 from core import clock, configuration
 from jobservice.models import Schedule, Task
 from projects import immutable_rules
-from projects.models import ArtifactLabel, AuditLog, Label
+from projects.models import ArtifactLabel, AuditLog, Label, ProjectCveAllowlist
 from rbac.models import User
 from rbac.roles import Role
 from tests import plans, rows
@@ -116,6 +116,7 @@ class Place:
         rows.add_member(other, story.carol, Role.GUEST, {"**": ["v*"]})
         for place, name in ((team, f"r{number}"), (other, "app")):
             rows.make_artifact(rows.make_repository(place, name), "v1")
+        ProjectCveAllowlist.objects.create(project=other, cve_ids=["CVE-2026-1"])
         image = rows.make_artifact(app, f"v2.{number}", f"w{number}", pushed=clock.now())
         rows.make_index(app, [image, rows.make_artifact(app)], f"v3.{number}")
         for subject in (image, self.image):

@@ -15,7 +15,7 @@ from core.clock import now
 from core.store import files
 from projects import immutable_rules, labels
 from projects.api import icons
-from projects.models import Artifact, Member, Project, Quota, Reference
+from projects.models import Artifact, Member, Project, ProjectCveAllowlist, Quota, Reference
 from rbac.roles import Role
 from tests import rows
 from tests.contracts import contract
@@ -159,9 +159,10 @@ _HOOK: dict[str, Any] = {
     "targets": [{"type": "http", "address": "https://192.0.1.1/hook"}],
     "enabled": True,
 }
+_CVE = {"cve_id": "CVE-2026-1"}
 CHANGES: dict[str, Any] = {
-    "POST /projects": {"project_name": "new", "metadata": {"public": "true"}},
-    f"PUT {_PROJECT}": {"metadata": {"severity": "low"}},
+    "POST /projects": {"project_name": "new", "metadata": {"public": "true"}, "cve_allowlist": {"items": [_CVE]}},
+    f"PUT {_PROJECT}": {"metadata": {"severity": "low"}, "cve_allowlist": {"items": [_CVE], "expires_at": 1900000000}},
     f"DELETE {_PROJECT}": None,
     f"POST {_PROJECT}/members": {"role_id": 3, "member_user": {"username": "root"}},
     f"PUT {_PROJECT}/members/{{mid}}": {"role_id": 4},
@@ -192,7 +193,7 @@ CHANGES: dict[str, Any] = {
     "POST /usergroups": {"group_name": "fresh", "group_type": 1, "ldap_group_dn": "cn=fresh,dc=example,dc=com"},
     "PUT /usergroups/{group_id}": {"group_name": "renamed"},
     "DELETE /usergroups/{group_id}": None,
-    "PUT /system/CVEAllowlist": {"items": [{"cve_id": "CVE-2026-1"}], "expires_at": 1900000000},
+    "PUT /system/CVEAllowlist": {"items": [_CVE], "expires_at": 1900000000},
     "POST /robots": {
         "name": "fresh",
         "level": "system",
@@ -309,6 +310,7 @@ class Populated:
         alice.save()
         team.metadata = {"severity": "high", "prevent_vul": "true", "auto_scan": "true"}
         team.save()
+        ProjectCveAllowlist.objects.create(project=team, cve_ids=["CVE-2026-1"], expires=now(), created=now())
         rows.make_project("open", alice, public=True)
         crew = rows.make_group(users=[story.bob])
         rows.add_member(team, crew, Role.MAINTAINER)
@@ -326,7 +328,12 @@ class Populated:
         label = labels.create(project=team, name="stable", description="Kept", color="#0065AB", actor=alice)
         labels.put_on(artifact=image, label_id=label.pk, actor=alice)
         free = labels.create(project=team, name="new", description="", color="", actor=alice)
-        life = {"description": "builds", "duration_days": 30, "expires": now() + timedelta(days=30)}
+        life = {
+            "description": "builds",
+            "duration_days": 30,
+            "expires": now() + timedelta(days=30),
+            "creator_ref": alice.pk,
+        }
         robot = rows.make_robot(team, ["repository:pull"], "builder", **life)
         rows.make_robot(None, ["user:list"], "system-bot")
         selectors = immutable_rules.checked(

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from projects import labels, pulls
 from projects.models import Artifact, ArtifactLabel, Label, Member, Project, Repository, Tag
-from rbac.models import Robot, User
+from rbac.models import Group, Robot, User
 from tests.rest import Api
 from tests.rows import make_artifact, make_project, make_repository, make_story, make_user
 
@@ -46,6 +46,15 @@ def test_a_member_is_made_once() -> None:
     given = {"role_id": 2, "member_user": {"username": "bob"}}
     assert at_once(*[lambda: Api(alice).post("/projects/team/members", given)] * 4) == [201, 409, 409, 409]
     assert Member.objects.filter(user=bob).count() == 1
+
+
+def test_a_group_that_several_want_at_once_is_made_once() -> None:
+    alice = make_user("alice")
+    given = {"role_id": 2, "member_group": {"ldap_group_dn": "cn=crew,dc=example"}}
+    names = [make_project(f"team{number}", alice).name for number in range(4)]
+    calls = [lambda name=name: Api(alice).post(f"/projects/{name}/members", given) for name in names]
+    assert at_once(*calls) == [201] * 4
+    assert Member.objects.filter(group=Group.objects.get()).count() == 4
 
 
 def test_nobody_gets_into_a_project_that_is_being_deleted() -> None:

@@ -25,6 +25,7 @@ def body(*permissions: dict[str, Any], level: str = "project", **more: Any) -> d
     return {"name": "ci", "level": level, "duration": 7, "permissions": list(permissions), **more}
 
 
+_OF_TEAM = "/robots?q=Level=project,ProjectID={}"
 PULL = space("team", "repository:pull")
 
 
@@ -42,6 +43,23 @@ def test_a_project_admin_makes_a_robot_that_can_sign_in(story: Story) -> None:
     assert (shown["level"], shown["duration"], shown["editable"], shown["disable"]) == ("project", 7, True, False)
     assert shown["permissions"] == [PULL]
     assert "secret" not in shown
+
+
+def test_a_robot_tells_who_made_it(story: Story) -> None:
+    made = Api(story.alice).post("/robots", body(PULL)).json()
+    maker = make_robot(story.team, ["robot:create", "repository:pull"])
+    again = Api(maker).post("/robots", {**body(PULL), "name": "second"}).json()
+    shown = {row["id"]: row for row in Api(story.alice).get(_OF_TEAM.format(story.team.pk)).json()}
+    assert (shown[made["id"]]["creator_type"], shown[made["id"]]["creator_ref"]) == ("local", story.alice.pk)
+    assert (shown[again["id"]]["creator_type"], shown[again["id"]]["creator_ref"]) == ("robot", maker.pk)
+    # Of a robot that was made before this was kept, nobody knows it.
+    assert "creator_ref" not in shown[maker.pk]
+
+
+def test_who_changes_a_robot_is_not_who_made_it(story: Story) -> None:
+    made = Api(story.alice).post("/robots", body(PULL)).json()
+    assert Api(story.admin).put(f"/robots/{made['id']}", body(PULL, disable=True)).status_code == 200
+    assert Api(story.admin).get(f"/robots/{made['id']}").json()["creator_ref"] == story.alice.pk
 
 
 def test_no_secret_is_stored_or_told_to_anybody_else(story: Story) -> None:
