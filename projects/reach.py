@@ -224,10 +224,12 @@ def visible_repositories(actor: Actor) -> RepositoryQuerySet:
 
 def listable_repositories(actor: Actor) -> RepositoryQuerySet:
     """What an actor may list: every role may list all it reaches, a robot only where its list says so."""
-    rows = visible_repositories(actor)
-    if not isinstance(actor, Robot):
-        return rows
-    return rows.filter(project__in=Project.objects.allowing(actor, "repository", "list"))
+    return _where_robots_may(visible_repositories(actor), actor, "repository", "list")
+
+
+def readable_repositories(actor: Actor) -> RepositoryQuerySet:
+    """Whose artifacts an actor may read: every role those that it reaches, a robot only where its list says so."""
+    return _where_robots_may(visible_repositories(actor), actor, "artifact", "read")
 
 
 def recount_repositories(projects: Sequence[Project], actor: Actor) -> None:
@@ -259,6 +261,12 @@ def patterns_of(project_name: str, scope: TagScope) -> Iterator[tuple[str, str]]
     for entry in scope:
         name = f"^{re.escape(project_name)}/{globs.regex(entry['repository']).removeprefix('^')}"
         yield from ((name, " ".join(globs.likes(tag))) for tag in entry["tags"])
+
+
+def _where_robots_may(rows: RepositoryQuerySet, actor: Actor, resource: str, action: str) -> RepositoryQuerySet:
+    if not isinstance(actor, Robot):
+        return rows
+    return rows.filter(project__in=Project.objects.allowing(actor, resource, action))
 
 
 def _first(sql: str, values: list[Any]) -> Any:

@@ -1,11 +1,14 @@
 """THE table: resource and role → actions, in Harbor's words (its src/common/rbac, as its users know it).
 
-The token service, the API, the pages and the printed table of the test all read these literals.
+The token service, the API, the pages and the table that people read (`as_table`, in docs/roles.md) all come from these
+literals.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 
 
 class Role(IntEnum):
@@ -194,6 +197,30 @@ def project_permissions() -> list[tuple[str, str]]:
     for resource, by_role in GRANTS.items():
         found.update((resource, action) for actions in by_role.values() for action in actions.split())
     return sorted(found)
+
+
+def as_table() -> str:
+    """Who may do what in a project, as Markdown: a row for each resource and action, a column for each role."""
+    rows = [("", *(NAMES[role] for role in BY_POWER), "everybody", "some tags")]
+    rows += [
+        (f"{resource}:{action}", *("yes" if may(resource, action) else "" for may in _columns()))
+        for resource in GRANTS
+        for action in _actions_of(resource)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join((head, rule, *lines)) + "\n"
+
+
+def _columns() -> list[Callable[[str, str], bool]]:
+    return [*(partial(role_grants, role) for role in BY_POWER), public_grants, tag_scope_grants]
+
+
+def _actions_of(resource: str) -> list[str]:
+    """Those that anybody has, in the order in which the literals write them."""
+    cells = (*GRANTS[resource].values(), PUBLIC.get(resource, ""), TAG_SCOPED.get(resource, ""))
+    return list(dict.fromkeys(action for cell in cells for action in cell.split()))
 
 
 def _literal_of(kind: str) -> dict[str, str]:

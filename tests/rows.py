@@ -166,11 +166,12 @@ def make_artifact(
     subject: Artifact | None = None,
     pushed: datetime | None = None,
     config: str = "",
+    icon: bytes = b"",
     **facts: Any,
 ) -> Artifact:
     """An image of its own digest with these tags; with a subject it is that one's accessory.
 
-    `config` is the text of its configuration, which is put into the store too.
+    `config` is the text of its configuration and `icon` a picture, which are put into the store too.
     """
     described = _descriptor("application/vnd.oci.image.config.v1+json", config or f"config{next(_numbers)}")
     if config:
@@ -181,6 +182,12 @@ def make_artifact(
         "config": described,
         "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", f"layer{next(_numbers)}")],
     }
+    if icon:
+        digest, annotations = oci.digest_of(icon), {"io.goharbor.artifact.v1alpha1.icon": ""}
+        document["layers"].append(
+            {"mediaType": "image/png", "digest": digest, "size": len(icon), "annotations": annotations}
+        )
+        files.write_data(digest, icon)
     if subject is not None:
         document["subject"] = {
             "mediaType": subject.media_type,
@@ -264,7 +271,10 @@ def _refer(artifact: Artifact, parsed: oci.Manifest) -> None:
             digest=descriptor.digest,
             size=descriptor.size,
             media_type=descriptor.media_type,
-            descriptor={"platform": descriptor.platform} if descriptor.platform else {},
+            descriptor={
+                **({"platform": descriptor.platform} if descriptor.platform else {}),
+                **({"annotations": descriptor.annotations} if descriptor.annotations else {}),
+            },
         )
         for what, position, descriptor in descriptors
     )

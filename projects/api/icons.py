@@ -60,7 +60,7 @@ def _layers() -> QuerySet[Reference]:
 
 
 def _visible(digest: str, actor: Actor) -> Reference | None:
-    layers = _layers().filter(digest=digest, repository__in=reach.visible_repositories(actor))
+    layers = _layers().filter(digest=digest, repository__in=reach.readable_repositories(actor))
     for layer in layers.select_related("artifact", "repository__project")[:_ASKED]:
         within = reach.of(actor, layer.repository.project)
         if layer.artifact and within.has_manifest(layer.repository, layer.artifact.digest):

@@ -1,4 +1,7 @@
-"""Every route, asked by everybody for everything: who may, who may not, and that a refusal has changed nothing."""
+"""Every route, asked by everybody for everything: who may, who may not, and that a refusal has changed nothing.
+
+And that what was acknowledged is in the audit log, once.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,27 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db.models import Max
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
 from core import clock
-from projects.models import Project, Repository
+from projects.models import AuditLog, Project, Repository
 from rbac.permissions import EVERYBODY, SIGNED_IN
 from rbac.roles import GRANTS, SYSTEM
 from tests.api import world as worlds
-from tests.api.who_may import ONTO_ITSELF, SUBJECTS, TABLE, Route, caller, expected, ids_for, may, objects_of
+from tests.api.who_may import (
+    AUDITED,
+    ONTO_ITSELF,
+    SUBJECTS,
+    TABLE,
+    Route,
+    audited,
+    caller,
+    expected,
+    ids_for,
+    may,
+    objects_of,
+)
 from tests.api.world import API, CANARY, HIDDEN, World, ask, undone
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +94,11 @@ def test_every_write_has_a_body_or_needs_none() -> None:
     assert not silent, f"give these a body in BODIES of tests/api/who_may.py: {silent}"
 
 
+def test_every_exception_of_the_audit_log_is_a_line() -> None:
+    written = {(route.key, obj) for route in TABLE if route.is_write for obj in ("*", *objects_of(route))}
+    assert set(AUDITED) <= written
+
+
 # --- the matrix ---------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def counted() -> Iterator[Counter[str]]:
@@ -85,7 +106,8 @@ def counted() -> Iterator[Counter[str]]:
     yield counts
     print(
         f"\n{counts['routes']} routes x {len(SUBJECTS)} subjects x {counts['objects']} objects of routes: "
-        f"{counts['cells']} answers checked, {counts['refused']} refused changes without effect"
+        f"{counts['cells']} answers checked, {counts['refused']} refused changes without effect, "
+        f"{counts['audited']} acknowledged ones in the audit log"
     )
 
 
@@ -114,6 +136,7 @@ def test_everybody_hears_what_harbor_says(world: World, counted: Counter[str], r
             effective += did_change
             counted["cells"] += 1
             counted["refused"] += route.is_write and status >= 400
+            counted["audited"] += route.is_write and status < 400
     assert not wrong, f"{route.key}\n" + "\n".join(wrong)
     # Else no refusal of it would prove anything; what answers nobody with a success changes nothing anyway.
     is_change = route.is_write and route.status < 400 and route.key != ONTO_ITSELF
@@ -129,14 +152,37 @@ def cell(world: World, route: Route, subject: str, obj: str, status: int) -> tup
     if route.key in FIRST:
         FIRST[route.key](ids)
     path, body = route.at(ids)
+    last = AuditLog.objects.aggregate(last=Max("id", default=0))["last"]
     before = worlds.written()
     answer = ask(who, route.method, path, body)
     touched = worlds.written_since(before)
     wrong = [] if answer.status_code == status else [f"{answer.status_code} in place of {status}: {answer.content!r}"]
     if touched and answer.status_code >= 400:
         wrong.append(f"{answer.status_code}, but written to were {touched}")
+    if route.is_write and answer.status_code < 400:
+        rows = list(AuditLog.objects.filter(id__gt=last))
+        wrong += unlike_the_deed(
+            rows, audited(route, obj), who.name if who else "anonymous", project_of(route, obj, ids)
+        )
     wrong += [f"tells {word!r}" for word in told(world, route, subject, obj) if word in answer.content.decode()]
     return wrong, bool(touched)
+
+
+def project_of(route: Route, obj: str, ids: worlds.Ids) -> object:
+    """The project whose log has what was done; None when it is nobody's or when the line does not say which."""
+    return ids["project_id"] if route.kind in ("P", "SP") and obj != "global" else None
+
+
+def unlike_the_deed(rows: list[AuditLog], count: int, name: str, project: object) -> list[str]:
+    """What is wrong with the rows that an acknowledged write has left in the audit log."""
+    if len(rows) != count:
+        said = [f"{row.operation} {row.resource_type}" for row in rows]
+        return [f"acknowledged, but the audit log has {len(rows)} rows of it in place of {count}: {said}"]
+    return [
+        f"the audit log names {row.username} and the project {row.project_id} in place of {name} and {project}"
+        for row in rows
+        if row.username != name or (project is not None and row.project_id != project)
+    ]
 
 
 def told(world: World, route: Route, subject: str, obj: str) -> set[str]:

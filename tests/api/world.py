@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from django.db import connection, transaction
 
-from core import configuration
+from core import configuration, oci
 from projects import immutable_rules, labels
 from projects.models import Project, Quota
 from rbac.models import Robot, User
@@ -145,7 +145,8 @@ def _place(name: str, owner: User, *, mark: str = "", **facts: Any) -> tuple[Pro
     # The team's tags are those that its guest of some tags sees.
     own_name, tag = ("app", "v1") if name == "team" else (f"{name}-app", f"{name}-tag")
     repository = rows.make_repository(project, own_name, description=mark)
-    artifact = rows.make_artifact(repository, tag, annotations={"a": mark})
+    icon = _icon(name)
+    artifact = rows.make_artifact(repository, tag, annotations={"a": mark}, icon=icon)
     worn = labels.create(project=project, name=f"{name}-worn", description=mark, color="", actor=owner)
     free = labels.create(project=project, name=f"{name}-free", description=mark, color="", actor=owner)
     labels.put_on(artifact=artifact, label_id=worn.pk, actor=owner)
@@ -176,8 +177,13 @@ def _place(name: str, owner: User, *, mark: str = "", **facts: Any) -> tuple[Pro
         "id": Quota.objects.get(project=project).pk,
         "meta_name": "prevent_vul",
         "immutable_rule_id": rule.pk,
-        "digest": artifact.digest,
+        "digest": oci.digest_of(icon),
     }
+
+
+def _icon(name: str) -> bytes:
+    """A picture that nobody else has."""
+    return b"\x89PNG\r\n\x1a\n" + name.encode()
 
 
 def _every_tag_of(name: str) -> immutable_rules.Selectors:
@@ -192,8 +198,14 @@ def _hide(team: Project) -> Ids:
     elsewhere = rows.make_repository(team, "concealed", description=HIDDEN)
     rows.make_artifact(elsewhere, "v1", annotations={"a": HIDDEN})
     app = team.repositories.get(name="team/app")
-    unseen = rows.make_artifact(app, "unseen", annotations={"a": HIDDEN})
-    return {"repository_name": "concealed", "reference": unseen.digest, "tag_name": "unseen"}
+    icon = _icon("unseen")
+    unseen = rows.make_artifact(app, "unseen", annotations={"a": HIDDEN}, icon=icon)
+    return {
+        "repository_name": "concealed",
+        "reference": unseen.digest,
+        "tag_name": "unseen",
+        "digest": oci.digest_of(icon),
+    }
 
 
 def _secrets() -> set[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.contracts import contract, derive
+
+# Harbor 2.15.2's swagger.yaml, put through `tests/contracts/derive.py`.
+DERIVED = "507826702d3fcabeab44620f85161bccad18a4f73f5ecd9200ac93623367a114"
+OPERATIONS_OF_HARBOR = 203
 
 THING = {
     "type": "object",
@@ -89,5 +94,7 @@ def test_the_derived_contract_has_no_prose_but_keeps_fields_that_are_called_like
 
 
 def test_the_contract_is_kept_as_it_was_derived() -> None:
-    text = (Path(__file__).parent / "harbor-v2.0.json").read_text()
-    assert derive.one_a_line(contract.CONTRACT) == text
+    """Nobody mends it by hand to let an answer pass: a newer contract is derived anew, as `derive` says."""
+    content = (Path(__file__).parent / "harbor-v2.0.json").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == DERIVED
+    assert len(contract.OPERATIONS) == OPERATIONS_OF_HARBOR

@@ -12,7 +12,9 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from core import configuration, health, redis
+from projects.models import Member, Project
 from rbac import roles
+from rbac.models import Robot, User
 from rbac.permissions import EVERYBODY, SIGNED_IN, VERBS
 from tests.rest import Api, code
 from tests.rows import Story, make_user
@@ -69,19 +71,39 @@ def test_a_wrong_method_is_not_allowed_whoever_asks(method: str, path: str) -> N
     assert (answer.status_code, code(answer)) == (405, "METHOD_NOT_ALLOWED")
 
 
+NO_JSON = [
+    b"{", b"nonsense", b'{"username": NaN}', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 50_000,
+    b'{"username": "\\u0000"}', b'{"username": "\\ud800"}', b'{"username": ' + b"9" * 5000 + b"}",
+]  # fmt: skip
+NO_OBJECT = [b"", b"[]", b"null", b"5", b'"x"']
+# Of a project they say nothing that it has: such a change is one that changes nothing.
+OF_ANOTHER_TYPE = [b'{"username": {"$ne": 1}}', b'{"username": true}', b'{"username": 1e999}', b'{"username": ["a"]}']
+
+
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"nonsense", b"[]", b"null", b"5", b'"x"', b'{"username": NaN}', b"\xff\xfe", b"[" * 100_000,
-     b'{"a":' * 50_000, b'{"username": "\\u0000"}', b'{"username": "\\ud800"}', b'{"username": ' + b"9" * 5000 + b"}",
-     b'{"username": {"$ne": 1}}', b'{"username": true}', b'{"username": 1e999}', b'{"username": ["a"]}'],
-    ids=lambda content: repr(content[:20]),
-)  # fmt: skip
-def test_strange_bodies_are_the_callers_mistake(story: Story, content: bytes) -> None:
+    ("content", "status", "status_of_a_project"),
+    [
+        *((content, 400, 400) for content in NO_JSON),
+        *((content, 422, 422) for content in NO_OBJECT),
+        *((content, 422, 200) for content in OF_ANOTHER_TYPE),
+    ],
+    ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else "",
+)
+def test_strange_bodies_are_the_callers_mistake(
+    story: Story, content: bytes, status: int, status_of_a_project: int
+) -> None:
+    rows = kept()
     for method, path in (("POST", "/users"), ("POST", "/projects"), ("POST", "/robots"), ("PUT", "/projects/team"),
                          ("POST", "/projects/team/members"), ("PUT", f"/users/{story.bob.pk}/password")):  # fmt: skip
         answer = Api(story.admin).send(method, path, content)
-        # An empty change of a project is one that changes nothing.
-        assert answer.status_code in (400, 422) or (path == "/projects/team" and answer.status_code == 200)
+        assert answer.status_code == (status_of_a_project if path == "/projects/team" else status), (path, answer)
+        assert kept() == rows, path
+
+
+def kept() -> list[list[dict[str, Any]]]:
+    """Every row that such a body might change; when a project was touched last is no fact of it."""
+    projects = [{**row, "updated": None} for row in Project.objects.order_by("pk").values()]
+    return [projects, *(list(model.objects.order_by("pk").values()) for model in (User, Robot, Member))]
 
 
 @pytest.mark.parametrize(
@@ -150,12 +172,25 @@ def test_what_is_escaped_belongs_to_the_value(story: Story) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["/projects?name=a%00", "/projects/a%00b", "/projects/team/repositories/a%2500b", "/users/search?username=%00",
-     "/projects?q=name%3D~%2500", "/projects/team/members?entityname=%00", "/projects/%FF%FE", "/projects?name=%ff"],
-)  # fmt: skip
-def test_strange_addresses_are_the_callers_mistake(story: Story, path: str) -> None:
-    assert Api(story.admin).get(path).status_code in (200, 400, 404)
+    ("path", "status"),
+    [
+        ("/projects?name=a%00", 400),
+        ("/projects/a%00b", 400),
+        ("/users/search?username=%00", 400),
+        ("/projects/team/members?entityname=%00", 400),
+        # Escaped twice, so it is the value that holds the null byte, not the address.
+        ("/projects?q=name%3D~%2500", 400),
+        # No repository is called so: this is no operation.
+        ("/projects/team/repositories/a%2500b", 404),
+        # Bytes that are no text are in no name.
+        ("/projects/%FF%FE", 404),
+        ("/projects?name=%ff", 200),
+    ],
+)
+def test_strange_addresses_are_the_callers_mistake(story: Story, path: str, status: int) -> None:
+    answer = Api(story.admin).get(path)
+    assert answer.status_code == status, answer.content
+    assert status == 200 or code(answer) == {400: "BAD_REQUEST", 404: "NOT_FOUND"}[status]
 
 
 def test_the_request_id_comes_back(story: Story) -> None:

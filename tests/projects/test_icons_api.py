@@ -14,7 +14,7 @@ from rbac.roles import Role
 from tests import factories
 from tests.e2e.client import OCI_MANIFEST, Image, descriptor
 from tests.rest import Api
-from tests.rows import Story, add_member, make_project
+from tests.rows import Story, add_member, make_project, make_robot
 
 pytestmark = pytest.mark.django_db
 PNG = b"\x89PNG\r\n\x1a\n and what it shows"
@@ -84,6 +84,12 @@ def test_whoever_may_not_see_the_artifact_finds_no_icon(story: Story, app: Repos
     assert Api(story.mallory).get(f"/icons/{digest}").status_code == 200
     push(story, factories.repository(make_project("open", story.alice, public=True), "app"), PNG)
     assert Api().get(f"/icons/{digest}").status_code == 200
+
+
+def test_a_robot_sees_the_icons_of_artifacts_that_it_may_read(story: Story, app: Repository) -> None:
+    digest = push(story, app, PNG)
+    reader, puller = make_robot(story.team, ["artifact:read"]), make_robot(story.team, ["repository:pull"])
+    assert [Api(robot).get(f"/icons/{digest}").status_code for robot in (reader, puller)] == [200, 404]
 
 
 def test_a_deleted_artifacts_icon_is_gone(story: Story, app: Repository) -> None:

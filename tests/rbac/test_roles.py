@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rbac import roles
 from rbac.roles import BY_POWER, Role
-from tests.rbac.harbor import GRANTED, ROBOTS
+from tests.rbac.harbor import COLUMNS, GRANTED, ROBOTS
+
+DOCS = Path(__file__).parents[2] / "docs" / "roles.md"
 
 
 @pytest.mark.parametrize("resource", GRANTED)
@@ -49,3 +53,32 @@ def test_a_guest_of_some_tags_has_no_more_than_a_limited_guest() -> None:
     for resource, actions in roles.TAG_SCOPED.items():
         for action in actions.split():
             assert roles.role_grants(Role.LIMITED_GUEST, resource, action), (resource, action)
+
+
+def test_the_table_that_people_read_says_what_harbors_does() -> None:
+    table = roles.as_table()
+    head, _, *lines = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
+    assert head == [*("", "projectAdmin", "maintainer", "developer", "guest", "limitedGuest", "everybody", "some tags")]
+    said = {
+        (name, column) for name, *cells in lines for column, cell in zip(COLUMNS, cells, strict=True) if cell == "yes"
+    }
+    assert {cell for _, *cells in lines for cell in cells} == {"yes", ""}
+    assert said == {
+        (f"{resource}:{action}", column)
+        for resource, by_column in GRANTED.items()
+        for column, actions in by_column.items()
+        for action in actions
+    }
+    assert len({name for name, *_ in lines}) == len(lines)
+    print(f"\n{table}")
+
+
+def test_the_documentation_has_this_table() -> None:
+    text = DOCS.read_text()
+    assert roles.as_table() in text, (
+        f"the table of {DOCS.name} is not that of rbac/roles.py: put in what "
+        "`python -c 'from rbac import roles; print(roles.as_table())'` prints"
+    )
+    assert len([line for line in text.splitlines() if ":" in line and line.count("|") == 9]) == len(
+        roles.as_table().splitlines()[2:]
+    ), "there is a row besides those of the table"

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from rest_framework.test import APIClient
 
+from bench.lists import LISTS
 from core import clock, locks
 from core.store import client
 from jobservice import schedules
@@ -98,6 +100,19 @@ def test_the_large_demo_is_rows_alone_with_every_number_right(admin: User) -> No
     for quota in Quota.objects.select_related("project"):
         assert quota.used == quotas.usage(project=quota.project)
     assert not (STORE / "blobs").exists()
+
+
+@pytest.mark.usefixtures("few")
+def test_the_large_demo_has_rows_for_each_list_that_is_measured(admin: User) -> None:
+    seed("large")
+    hook = WebhookPolicy.objects.get(project__name="shop", name="ci-0")
+    sent = webhook_history.executions_of(hook).latest("id")
+    ids = {"project": hook.project_id, "hook": hook.pk, "sent": sent.id}
+    api = APIClient()
+    api.force_authenticate(admin)
+    answers = {path: api.get(f"/api/v2.0{path.format(**ids)}") for path in LISTS}
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(LISTS, 200)
+    assert [path for path, answer in answers.items() if not answer.json()] == []
 
 
 def test_what_was_sent_reads_as_if_it_had_been(admin: User) -> None:
