@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -96,7 +97,7 @@ def collect(ctx: Context, wishes: Wishes) -> None:
             raise errors.Unavailable("another garbage collection, or an adoption, is at work")
         run = DryRun(ctx, wishes, hold) if wishes.dry_run else Run(ctx, wishes, hold)
         run.say_what_stays()
-        run.phases()
+        run.collect()
         ctx.tell(**asdict(run.totals))
 
 
@@ -115,6 +116,7 @@ class Run:
         self._batch = min(BATCH, wishes.removals_per_second or BATCH)
         self._skipped: set[int] = set()
         self._finished = 0.0
+        self._phase = ""
 
     def say_what_stays(self) -> None:
         """Who has just deleted much, and sees that nothing goes, finds the reason here."""
@@ -122,23 +124,33 @@ class Run:
         if deleted := Artifact.objects.filter(deleted__gte=self.before).count():
             self.log.info("deleted artifacts that wait until that is over: %d", deleted)
 
-    def phases(self) -> None:
-        self._finish_abandoned()
-        if self.wishes.audit:
-            self._audit()
-        self._forget(candidates.ids(Artifact.objects.trashed(self.before)))
-        if self.wishes.delete_untagged:
-            self._delete_untagged()
-        self._remove_links()
-        self._wait_for_marks()
-        self._remove_data()
-        for batch in _batches(candidates.ids(candidates.manifests_nowhere()), BATCH):
-            candidates.forget_manifests(batch)
-            self._step()
-        self._remove_uploads()
+    def collect(self) -> None:
+        phases = list(self._phases())
+        for number, phase in enumerate(phases, start=1):
+            self._phase = f"phase {number} of {len(phases)}"
+            phase()
         self._say_what_went()
 
+    def _phases(self) -> Iterator[Callable[[], None]]:
+        """What is done in turn; each says by _begin what it is and how much there is of it."""
+        yield self._finish_what_others_began
+        if self.wishes.audit:
+            yield self._find_orphans
+            yield self._find_missing
+        yield self._forget_deleted
+        if self.wishes.delete_untagged:
+            yield self._delete_untagged
+        yield self._remove_links
+        yield self._wait_for_marks
+        yield self._remove_data
+        yield self._forget_manifests
+        yield self._remove_uploads
+
     # --- what earlier runs left, and what only the store knows -------------------------------------------------------
+    def _finish_what_others_began(self) -> None:
+        self._begin("what others had begun to remove, and did not live to end, is finished")
+        self._finish_abandoned()
+
     def _finish_abandoned(self) -> None:
         """What others claimed who died since, and what an earlier run did."""
         self._finished = time.monotonic()
@@ -156,6 +168,9 @@ class Run:
 
     def _wait_for_marks(self) -> None:
         """What an attempt that failed had marked is finished in this one, as soon as that is old enough."""
+        self._begin(
+            f"what an attempt that failed had begun to remove is finished, once it is {links.REMOVAL_LEASE} old"
+        )
         began = clock.now()
         while self._is_too_young(began):
             self._ctx.checkpoint()
@@ -170,14 +185,20 @@ class Run:
             or blobs.abandoned(before).filter(claimed__gte=stale).exists()
         )
 
-    def _audit(self) -> None:
-        """Store against rows, both ways; a dry run only says what it finds."""
+    def _find_orphans(self) -> None:
+        """An audit's first half, from the store to the rows; a dry run only says what it finds."""
         about = Repository.objects.count() + leftovers.SHARDS
+        self._begin(f"the store is looked through, in about {about} parts, for what no row knows", about)
         for orphan in self._one_by_one(leftovers.orphans(self.before), about):
             self.log.info("only the store knows: %s", orphan)
             if not self.wishes.dry_run:
                 leftovers.take_in(orphan)
             self.totals.orphans += 1
+
+    def _find_missing(self) -> None:
+        """The other half, from the rows to the store."""
+        about = Repository.objects.count() + leftovers.SHARDS
+        self._begin(f"the rows, in about {about} parts, are looked for in the store", about)
         for missing in self._one_by_one(leftovers.missing(), about):
             self.log.warning("the store does not have: %s", missing)
             if not self.wishes.dry_run:
@@ -185,19 +206,33 @@ class Run:
             self.totals.missing += 1
 
     # --- manifests ---------------------------------------------------------------------------------------------------
+    def _forget_deleted(self) -> None:
+        deleted = Artifact.objects.trashed(self.before)
+        total = deleted.count()
+        self._begin(f"{total} deleted artifacts are to be forgotten", total)
+        for batch in self._in_steps(candidates.ids(deleted), total):
+            artifacts.purge(artifacts=batch)
+
     def _delete_untagged(self) -> None:
         """Until nothing more is found: the parts of an index are needed until it is forgotten."""
         before = -1
         while before < self.totals.untagged:
             before = self.totals.untagged
-            self._forget(artifact.pk for artifact in self._untagged() if self._delete(artifact))
+            # How far it is, _untagged tells.
+            for batch in _batches((artifact.pk for artifact in self._untagged() if self._delete(artifact)), BATCH):
+                artifacts.purge(artifacts=batch)
+                self._step()
 
     def _untagged(self) -> Iterator[Artifact]:
+        """Those that nothing needs at this moment, but where something is being pushed; how far it is is told."""
         unneeded = Artifact.objects.unneeded(self.before).select_related("repository")
-        for artifact in chain.from_iterable(candidates.in_pages(unneeded)):
+        total = unneeded.count()
+        self._begin(f"{total} untagged artifacts are needed by nothing", total)
+        for number, artifact in enumerate(chain.from_iterable(candidates.in_pages(unneeded)), start=1):
             self._ctx.checkpoint()
             if not self._is_busy(artifact.repository_id, artifact.repository.name):
                 yield artifact
+            self._ctx.progress(min(number, total), total)
 
     def _delete(self, artifact: Artifact) -> bool:
         if not artifacts.delete_unneeded(artifact=artifact, since=self.before):
@@ -206,16 +241,18 @@ class Run:
         self.totals.untagged += 1
         return True
 
-    def _forget(self, deleted: Iterable[int]) -> None:
-        for batch in _batches(deleted, BATCH):
-            artifacts.purge(artifacts=batch)
-            self._step()
+    def _forget_manifests(self) -> None:
+        nowhere = candidates.manifests_nowhere()
+        total = nowhere.count()
+        self._begin(f"{total} manifests are in no repository any more", total)
+        for batch in self._in_steps(candidates.ids(nowhere), total):
+            candidates.forget_manifests(batch)
 
     # --- links, then data --------------------------------------------------------------------------------------------
     def _remove_links(self) -> None:
         plan = candidates.repositories(self.before)
         total, done = sum(count for _, _, _, count in plan), 0
-        self.log.info("%d links in %d repositories are not needed any more", total, len(plan))
+        self._begin(f"{total} links in {len(plan)} repositories are not needed any more", total)
         for repository, name, project, count in plan:
             self.log.info("%s: %d links", name, count)
             for gone in self._remove_links_of(repository, name, project):
@@ -252,7 +289,7 @@ class Run:
 
     def _remove_data(self) -> None:
         total, manifests, done = candidates.data().count(), candidates.manifests_unlinked(), 0
-        self.log.info("%d blobs and %d manifests eligible for deletion", total - manifests, manifests)
+        self._begin(f"{total - manifests} blobs and {manifests} manifests eligible for deletion", total)
         for batch in _batches(candidates.ids(candidates.data()), self._batch):
             with links.promptly(self._hold):
                 claimed = blobs.claim(batch)
@@ -294,7 +331,25 @@ class Run:
             list(threads.map(remove, parts))
 
     def _old_uploads(self) -> Iterator[tuple[str, str, int]]:
-        return self._one_by_one(leftovers.old_uploads(self.before), about=Repository.objects.count())
+        about = Repository.objects.count()
+        self._begin(f"what is left of uploads is looked for in about {about} repositories", about)
+        return self._one_by_one(leftovers.old_uploads(self.before), about)
+
+    def _begin(self, what: str, total: int = 0) -> None:
+        """A phase, or another round of it: the log says what it is about, and the bar begins anew; for something that
+        is not counted it only shows that somebody is at work."""
+        self.log.info("%s: %s", self._phase, what)
+        self._ctx.progress(0, total)
+        self._ctx.checkpoint()
+
+    def _in_steps(self, found: Iterable[T], total: int) -> Iterator[list[T]]:
+        """A batch at a time; after each is told how far it is, and asked whether to go on."""
+        done = 0
+        for batch in _batches(found, BATCH):
+            yield batch
+            done += len(batch)
+            self._ctx.progress(min(done, total), total)
+            self._step()
 
     def _one_by_one(self, places: Iterable[Sequence[T]], about: int) -> Iterator[T]:
         """What is found at each place, of about so many: how far it is is told at all of them, and whether to go on
@@ -333,56 +388,62 @@ class Run:
 class DryRun(Run):
     """What would go, if nothing changed; it locks nothing and changes nothing. One that is begun again begins anew."""
 
-    def phases(self) -> None:
+    def _phases(self) -> Iterator[Callable[[], None]]:
         if self.wishes.audit:
-            self._audit()
+            yield self._find_orphans
+            yield self._find_missing
         doomed, gone = Chosen("doomed"), Chosen("gone")
-        self._choose(doomed)
-        self._links(doomed, gone)
-        self._data(gone, doomed)
-        for name, uuid, size in self._old_uploads():
-            self.log.info("upload eligible for deletion: %s %s", name, uuid)
-            self.totals.uploads += 1
-            self.totals.freed_space += size
-        self._say_what_would_go()
-
-    def _choose(self, doomed: Chosen) -> None:
-        """The artifacts that would be forgotten."""
-        doomed.add(list(candidates.ids(Artifact.objects.trashed(self.before))))
+        yield partial(self._choose_deleted, doomed)
         if self.wishes.delete_untagged:
-            for artifact in self._untagged():
-                self.log.info(
-                    "untagged artifact eligible for deletion: %s@%s", artifact.repository.name, artifact.digest
-                )
-                self.totals.untagged += 1
-                doomed.add([artifact.pk])
+            yield partial(self._choose_untagged, doomed)
+        yield partial(self._links, doomed, gone)
+        yield partial(self._data, gone, doomed)
+        yield self._uploads
+
+    def _choose_deleted(self, doomed: Chosen) -> None:
+        deleted = list(candidates.ids(Artifact.objects.trashed(self.before)))
+        self._begin(f"{len(deleted)} deleted artifacts would be forgotten", len(deleted))
+        doomed.add(deleted)
+
+    def _choose_untagged(self, doomed: Chosen) -> None:
+        for artifact in self._untagged():
+            self.log.info("untagged artifact eligible for deletion: %s@%s", artifact.repository.name, artifact.digest)
+            self.totals.untagged += 1
+            doomed.add([artifact.pk])
 
     def _links(self, doomed: Chosen, gone: Chosen) -> None:
         found = candidates.links_without(doomed, self.before).select_related("repository__project", "blob")
-        for page in self._pages(found.order_by("repository")):
+        total = found.count()
+        self._begin(f"{total} links would not be needed any more", total)
+        for page in self._pages(found.order_by("repository"), total):
             going = [link for link in page if not self._is_busy(link.repository_id, link.repository.name)]
             self.totals.add_links(going)
             gone.add([link.pk for link in going])
 
     def _data(self, gone: Chosen, doomed: Chosen) -> None:
-        for page in self._pages(candidates.data_without(gone, doomed)):
+        found = candidates.data_without(gone, doomed)
+        total = found.count()
+        self._begin(f"{total} blobs and manifests would have no link any more", total)
+        for page in self._pages(found, total):
             self._say_eligible(page)
             self.totals.add_data(page)
 
-    def _pages(self, found: QuerySet[M]) -> Iterator[list[M]]:
-        """All rows of a question, so many at a time, with progress."""
-        total, done = found.count(), 0
-        for page in _batches(found.iterator(chunk_size=BATCH), BATCH):
-            yield page
-            done += len(page)
-            self._ctx.progress(min(done, total), total)
-            self._ctx.checkpoint()
+    def _uploads(self) -> None:
+        for name, uuid, size in self._old_uploads():
+            self.log.info("upload eligible for deletion: %s %s", name, uuid)
+            self.totals.uploads += 1
+            self.totals.freed_space += size
+
+    def _pages(self, found: QuerySet[M], total: int) -> Iterator[list[M]]:
+        """All rows of a question, so many at a time."""
+        return self._in_steps(found.iterator(chunk_size=BATCH), total)
 
     def _step(self, removed: int = 0) -> None:
         """Nothing was done from which another attempt could go on."""
         self._ctx.checkpoint()
 
-    def _say_what_would_go(self) -> None:
+    def _say_what_went(self) -> None:
+        """What would go."""
         blobs_gone, manifests_gone = self.totals.purged_blobs, self.totals.purged_manifests
         self.log.info("%d blobs and %d manifests eligible for deletion", blobs_gone, manifests_gone)
         self.log.info(

@@ -19,7 +19,7 @@ from tests.bucket import S3
 from tests.e2e.client import Client, Repository, make_image
 from tests.e2e.platform import PROGRAMS, Platform, new_platform, remove
 from tests.e2e.test_faults import assert_unavailable
-from tests.e2e.test_kill import GRACE_SECONDS, push_and_kill
+from tests.e2e.test_kill import GRACE_SECONDS, push_and_kill, repository_for_one_image
 
 KILLS = 10
 
@@ -242,10 +242,9 @@ def test_what_was_acknowledged_survives_kills(own: Platform) -> None:
     repaired = own.manage("verify", "--repair")
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert own.manage("verify", "--deep").stdout.strip() == "0 disagreements, 0 repaired, 0 left"
-    client = Client(own.url, own.admin)
     assert len(record.acknowledged) > KILLS
     for tag, (name, image) in record.acknowledged.items():
-        pulled = client.repository(name).pull(tag.removeprefix("copies/"))
+        pulled = repository_for_one_image(own, name).pull(tag.removeprefix("copies/"))
         assert pulled is not None, f"{name}:{tag} is lost"
         assert (pulled.manifest, pulled.blobs) == (image.manifest, image.blobs)
 

@@ -44,6 +44,8 @@ class Recorder:
         self.state: dict[str, Any] = state or {}
         self.told: dict[str, Any] = {}
         self.progressed: list[tuple[int, int]] = []
+        self.seen: list[tuple[str, tuple[int, int]]] = []
+        """The phase that the log named last, and the bar, whenever somebody may look."""
         self.log = logging.Logger("test")
         self.log.addHandler(self._Lines(self.lines))
         self._steps, self._at_step = 0, at_step
@@ -59,6 +61,9 @@ class Recorder:
     def checkpoint(self, state: dict[str, Any] | None = None) -> None:
         if state is not None:
             self.state = state
+        phases = [line for line in self.lines if line.startswith("phase ")]
+        if phases and self.progressed:
+            self.seen.append((phases[-1], self.progressed[-1]))
         self._steps += 1
         self._at_step(self._steps)
 
@@ -350,7 +355,7 @@ def test_a_stopped_run_goes_on_where_it_was(app: Repository, alice: User, monkey
         artifacts.delete(artifact=factories.push(app, alice), actor=alice)
 
     def stop_at(step: int) -> None:
-        if step == 5:
+        if first.state.get("links", 0) == 6:
             raise Stopped
 
     first = Recorder(stop_at)
@@ -539,7 +544,61 @@ def test_progress_is_told_within_a_repository_too(app: Repository, monkeypatch: 
         links.record_present(repository=app, digest=factories.upload(app, os.urandom(60)), size=60)
     ctx = Recorder()
     collect(ctx)
-    assert ctx.progressed[:3] == [(2, 5), (4, 5), (5, 5)]
+    assert bars(ctx, "links in 1 repositories") == [(0, 5), (2, 5), (4, 5), (5, 5)]
+
+
+def bars(ctx: Recorder, phase: str) -> list[tuple[int, int]]:
+    """What somebody who always looks sees of the bar while the log's last word is this phase, each state once."""
+    return list(dict.fromkeys(bar for line, bar in ctx.seen if phase in line))
+
+
+def test_each_phase_says_what_it_is_and_how_far(app: Repository, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar begins anew with each of them, and stands nowhere at the end of the one before."""
+    monkeypatch.setattr(collection, "BATCH", 2)
+    for _ in range(3):
+        artifacts.delete(artifact=factories.push(app, alice), actor=alice)
+    untagged = [factories.push(app, alice, None) for _ in range(3)]
+    ctx = Recorder()
+    assert collect(ctx, delete_untagged=True).untagged == len(untagged)
+    assert [line for line in ctx.lines if line.startswith("phase ")] == [
+        "phase 1 of 8: what others had begun to remove, and did not live to end, is finished",
+        "phase 2 of 8: 3 deleted artifacts are to be forgotten",
+        "phase 3 of 8: 3 untagged artifacts are needed by nothing",
+        "phase 3 of 8: 0 untagged artifacts are needed by nothing",
+        "phase 4 of 8: 18 links in 1 repositories are not needed any more",
+        "phase 5 of 8: what an attempt that failed had begun to remove is finished, once it is 0:01:00 old",
+        "phase 6 of 8: 12 blobs and 6 manifests eligible for deletion",
+        "phase 7 of 8: 6 manifests are in no repository any more",
+        "phase 8 of 8: what is left of uploads is looked for in about 1 repositories",
+    ]
+    # Of nothing counted, a bar that only moves.
+    assert bars(ctx, "phase 1 of 8") == bars(ctx, "phase 5 of 8") == [(0, 0)]
+    assert bars(ctx, "phase 2 of 8") == [(0, 3), (2, 3), (3, 3)]
+    assert bars(ctx, "phase 3 of 8: 3") == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert bars(ctx, "phase 3 of 8: 0") == [(0, 0)]
+    assert bars(ctx, "phase 4 of 8")[-1] == (18, 18)
+    assert bars(ctx, "phase 6 of 8")[0] == (0, 18)
+    assert bars(ctx, "phase 7 of 8") == [(0, 6), (2, 6), (4, 6), (6, 6)]
+
+
+def test_each_phase_of_a_dry_run_says_so_too(app: Repository, alice: User) -> None:
+    artifacts.delete(artifact=factories.push(app, alice), actor=alice)
+    untagged = factories.push(app, alice, None)
+    ctx = Recorder()
+    collect(ctx, dry_run=True, delete_untagged=True, audit=True)
+    assert untagged.digest in stored()
+    assert [line for line in ctx.lines if line.startswith("phase ")] == [
+        "phase 1 of 7: the store is looked through, in about 257 parts, for what no row knows",
+        "phase 2 of 7: the rows, in about 257 parts, are looked for in the store",
+        "phase 3 of 7: 1 deleted artifacts would be forgotten",
+        "phase 4 of 7: 1 untagged artifacts are needed by nothing",
+        "phase 5 of 7: 6 links would not be needed any more",
+        "phase 6 of 7: 6 blobs and manifests would have no link any more",
+        "phase 7 of 7: what is left of uploads is looked for in about 1 repositories",
+    ]
+    assert bars(ctx, "phase 1 of 7")[:2] == [(0, 257), (1, 257)]
+    assert bars(ctx, "phase 4 of 7")[0] == (0, 1)
+    assert bars(ctx, "phase 5 of 7") == bars(ctx, "phase 6 of 7") == [(0, 6), (6, 6)]
 
 
 class Clock:
