@@ -63,7 +63,7 @@ class Task(models.Model):
     failures = models.IntegerField(db_default=0)
     """How many tries failed by themselves."""
     deaths = models.IntegerField(db_default=0)
-    """How many tries ended with their worker."""
+    """How many tries in a row ended with their worker, and no state was saved that the one before had not."""
     due = models.DateTimeField(db_default=Now())
     """Not to be run before."""
     rung = models.DateTimeField(db_default=Now())
