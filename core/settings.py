@@ -172,6 +172,16 @@ SESSION_COOKIE_SAMESITE: Literal["Lax"] = "Lax"
 SESSION_COOKIE_SECURE = SECURE
 
 # --- jobs --------------------------------------------------------------------------------------
+# How many of a kind run at once, where an operator wants fewer than may (jobservice/turns.py); deploy/job_caps.py knows
+# the kinds.
+try:
+    JOB_CAPS = {
+        kind: int(number) for kind, number in (each.split("=") for each in env.list("WHARF_JOB_CAPS", default=[]))
+    }
+except ValueError as error:
+    raise ImproperlyConfigured("WHARF_JOB_CAPS must be a list such as WEBHOOK=2,SLACK=1") from error
+if min(JOB_CAPS.values(), default=1) < 1:
+    raise ImproperlyConfigured("WHARF_JOB_CAPS must have numbers from 1 on; whoever wants none to run pauses the queue")
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

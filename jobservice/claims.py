@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists
+from django.db.models import Case, Exists, F, When
 from django.db.models.functions import Now
 
 from core import locks
@@ -107,6 +107,10 @@ def hold(task: Task, **news: Any) -> bool | None:
     Whether somebody asked the task to stop; None when it is not ours any more.
     """
     held = Task.objects.held(task)
+    if "state" in news:
+        # What gets on is not what killed the workers before. The state that they left is no step: work that says where
+        # it begins, and then kills its worker, would begin for ever.
+        news["deaths"] = Case(When(state=news["state"], then=F("deaths")), default=0)
     if not held.update(lease=Now() + LEASE, update_time=Now(), **news):
         return None
     return held.values_list("is_stop_asked", flat=True).get()

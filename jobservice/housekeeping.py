@@ -30,9 +30,14 @@ def fire_schedules() -> None:
 
 @every(timedelta(minutes=1))
 def relay_events() -> None:
-    """What no bell was heard for, and what could not be heard before."""
-    relay.run(retry_failed=True)
+    """What no bell was heard for."""
     relay.run()
+
+
+@every(timedelta(minutes=1))
+def retry_failed_events() -> None:
+    """What could not be heard before."""
+    relay.retry_failed()
 
 
 @every(timedelta(minutes=10))

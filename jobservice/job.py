@@ -34,7 +34,8 @@ class Job:
     attempts: ClassVar[int] = 3
     """Tries in all."""
     most_at_once: ClassVar[int | None] = None
-    """How many tasks of the type may run at a time, of all workers together; None: as many as there are workers."""
+    """How many tasks of the type may run at a time, of all workers together; None: as many as there are workers. An
+    operator may want fewer (`turns.most_of`)."""
     longest: ClassVar[timedelta] = timedelta(hours=24)
     """A try that takes longer is over."""
 

@@ -1,8 +1,8 @@
 """The outbox's relay: who wanted to hear of an event afterwards hears of it here, once for each event.
 
 One relay is at work at a time, in the order in which events were written. A listener's rows and the end of the
-outbox's row are one transaction. A listener that fails makes nobody wait: its event is tried again each minute, and
-after MOST_ATTEMPTS it is untold: it stays, with the error, until an operator says what becomes of it
+outbox's row are one transaction. A listener that fails makes nobody wait: its event is tried again each minute, beside
+the relay, and after MOST_ATTEMPTS it is untold: it stays, with the error, until an operator says what becomes of it
 (`manage.py untold_events`).
 """
 
@@ -48,7 +48,7 @@ def ring() -> None:
     bell.send(Bell(RELAY, (), Queue.EVENT))
 
 
-def run(*, retry_failed: bool = False) -> int:
+def run() -> int:
     """Relay what there is, and what comes within the next half second; returns how many events.
 
     At most for some seconds, then it rings for the next. Nothing while another relay is at work.
@@ -58,12 +58,25 @@ def run(*, retry_failed: bool = False) -> int:
         if not is_mine:
             return 0
         while time.monotonic() < until:
-            relayed = _relay_batch(retry_failed)
+            relayed = _relay(list(_fresh()[:BATCH]))
             count += relayed
-            # What failed once more has its next turn in a minute, not at once with the next batch.
-            if relayed < BATCH and (retry_failed or (relayed == 0 and not _linger())):
+            if relayed == 0 and not _linger():
                 return count
     ring()
+    return count
+
+
+def retry_failed() -> int:
+    """Try each event once more that somebody could not hear; returns how many were heard now.
+
+    For the clock. The relay's lock is not asked for: while events keep coming a relay is always at work, and these
+    events are none of its.
+    """
+    count, last, until = 0, 0, time.monotonic() + TURN_SECONDS
+    # Each once, whoever fails again before it: the next turn of that one is in a minute.
+    while time.monotonic() < until and (rows := list(_failed().filter(id__gt=last)[:BATCH])):
+        count += _relay(rows)
+        last = rows[-1].pk
     return count
 
 
@@ -86,21 +99,28 @@ def forget_untold() -> int:
 def _linger() -> bool:
     """Wait as long as bells may be silent; whether something came."""
     time.sleep(QUIET_SECONDS)
-    return Outbox.objects.filter(attempts=0).exists()
+    return _fresh().exists()
 
 
-def _relay_batch(retry_failed: bool) -> int:
-    """Relay some events, and drop their rows; how many are dropped."""
-    failed = Outbox.objects.filter(attempts__gt=0, attempts__lt=MOST_ATTEMPTS)
-    waiting = failed if retry_failed else Outbox.objects.filter(attempts=0)
+def _fresh() -> QuerySet[Outbox]:
+    """Those that nobody was told of yet, in their order."""
+    return Outbox.objects.filter(attempts=0).order_by("id")
+
+
+def _failed() -> QuerySet[Outbox]:
+    """Those that somebody could not hear and that are tried again, in their order."""
+    return Outbox.objects.filter(attempts__gt=0, attempts__lt=MOST_ATTEMPTS).order_by("id")
+
+
+def _relay(rows: list[Outbox]) -> int:
+    """Relay these events, and drop their rows; how many are dropped."""
     listeners = _listeners()
     with transaction.atomic():
-        rows = list(waiting.order_by("id")[:BATCH])
         # Together, and one by one only when somebody is deaf: a savepoint for each costs as much as the telling.
         heard = rows if _are_heard(rows, listeners) else [row for row in rows if _is_heard(row, listeners)]
         gone, _ = Outbox.objects.filter(pk__in=[row.pk for row in heard]).delete()
         if gone < len(heard):
-            # Our lock went with its connection, and another relay was quicker: of two only one's telling counts.
+            # The lock went with its connection, and another one was quicker: of two only one's telling counts.
             log.warning("events_were_relayed_by_another", number=len(heard) - gone)
             transaction.set_rollback(True)
             return 0

@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from django.conf import settings
+from django.db.models import Q
+
 from jobservice.job import JOBS
 from jobservice.models import Task
 from jobservice.models.task import TaskQuerySet
@@ -52,12 +55,21 @@ def choose(ready: TaskQuerySet, vendor_type: str, *, most: int) -> list[Turn]:
     may_run = most_of(vendor_type)
     if may_run is not None:
         most = min(most, may_run - Task.objects.running().filter(vendor_type=vendor_type).count())
-    return _turns(ready.filter(vendor_type=vendor_type), most) if most > 0 else []
+    if most <= 0:
+        return []
+    # `ready` asks each for the first of its series; of very many that wait in one, only that one is asked.
+    ready = ready.filter(Q(series="") | Q(id__in=Task.objects.firsts()))
+    return _turns(ready.filter(vendor_type=vendor_type), most)
 
 
 def most_of(vendor_type: str) -> int | None:
-    """How many of a kind may run at a time; None: as many as there are workers."""
-    return JOBS[vendor_type].most_at_once if vendor_type in JOBS else None
+    """How many of a kind may run at a time; None: as many as there are workers.
+
+    As few as the operator wants, but never more than such work can bear.
+    """
+    bearable = JOBS[vendor_type].most_at_once if vendor_type in JOBS else None
+    wanted = settings.JOB_CAPS.get(vendor_type)
+    return min((most for most in (bearable, wanted) if most is not None), default=None)
 
 
 def _turns(tasks: TaskQuerySet, most: int) -> list[Turn]:

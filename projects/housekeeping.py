@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import structlog
@@ -12,8 +13,8 @@ from projects import links, pulls, storage_figures
 from projects.models import Project, Reference, RepositoryBlob
 
 log = structlog.get_logger(__name__)
-# For what a deletion left of a large project. Then others get a turn.
-_REMOVAL_SECONDS = 300.0
+# A minute, for all that deletions left of large projects: somebody who looks at a screen may wait for this process.
+_REMOVAL_SECONDS = 20.0
 
 
 @every(pulls.FOLD_EVERY)
@@ -37,11 +38,14 @@ def record_storage_figures() -> None:
 
 @every(timedelta(minutes=1))
 def remove_links_of_deleted_projects() -> None:
-    """Finish what a deletion began and could not end."""
+    """Finish what deletions began and could not end, or as much of it as there is time for; the next minute goes on."""
+    until = time.monotonic() + _REMOVAL_SECONDS
     left = RepositoryBlob.objects.filter(repository__project__deleted__isnull=False)
-    for project in Project.objects.filter(pk__in=left.values("repository__project_id").distinct()):
+    for project in Project.objects.filter(pk__in=left.values("repository__project_id")).order_by("deleted"):
         try:
-            links.remove_links_of(project=project, seconds=_REMOVAL_SECONDS)
+            links.remove_links_of(project=project, seconds=until - time.monotonic())
         except errors.Unavailable:
             log.warning("links_of_deleted_project_left", project=project.name)
+            return
+        if time.monotonic() > until:
             return

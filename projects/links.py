@@ -345,7 +345,7 @@ def remove_links_of(*, project: Project, seconds: float) -> None:
             if hold:
                 _remove_links_of(project, hold, began + seconds)
                 return
-        if time.monotonic() > began + WAIT_SECONDS:
+        if time.monotonic() > began + min(seconds, WAIT_SECONDS):
             return
         time.sleep(0.1)
 

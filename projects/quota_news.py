@@ -23,6 +23,8 @@ from rbac.access import Actor
 
 REMIND_AFTER = timedelta(days=1)
 """A project that is still refused things is told of again."""
+# Who says that he tells it may die before it is true; then somebody else does.
+_TO_TELL = timedelta(minutes=1)
 # While Redis is away each process remembers for itself, and cannot hear that something changed.
 _REMIND_ALONE_SECONDS = 60.0
 _told_here: ShortMemory[bool] = ShortMemory()
@@ -45,6 +47,8 @@ def tell_refusal(*, project: Project, repository: str, actor: Actor, refusal: er
     try:
         with transaction.atomic():
             emit(QuotaExceeded(**_facts(project, repository, actor.name, refusal.message)))
+            # Robust: the refusal is the answer, whatever Redis says.
+            transaction.on_commit(functools.partial(_remember, project.pk), robust=True)
     except Exception:
         _forget(project.pk)
         raise
@@ -62,15 +66,21 @@ def tell_again(project_id: int) -> None:
 
 
 def _is_first(project_id: int) -> bool:
-    """Whether nobody has been told; of any number of callers one hears True."""
+    """Whether nobody has been told; of any number of callers one hears True, and has a moment to tell it."""
     key = _key(project_id)
     try:
-        return bool(redis.ask(lambda r: r.set(key, "told", nx=True, ex=REMIND_AFTER)))
+        return bool(redis.ask(lambda r: r.set(key, "told", nx=True, ex=_TO_TELL)))
     except redis.Away:
         is_first = not _told_here.get(key)
         if is_first:
             _told_here.put(key, True, seconds=_REMIND_ALONE_SECONDS)
         return is_first
+
+
+def _remember(project_id: int) -> None:
+    """It is told, unless something has changed meanwhile."""
+    with suppress(redis.Away):
+        redis.ask(lambda r: r.expire(_key(project_id), REMIND_AFTER))
 
 
 def _forget(project_id: int) -> None:

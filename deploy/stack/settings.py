@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy import bucket
+from deploy import bucket, job_caps
 from deploy.bucket import Bucket
 
 # Said anew each time, or only once, or by ourselves: never remembered and never handed on.
@@ -87,6 +87,7 @@ def parse(given: Mapping[str, str]) -> Settings:
     _hours(given, GRACE)
     _networks(given, "WHARF_WEBHOOK_ALLOWED_NETWORKS")
     _file(given, "WHARF_CA_BUNDLE")
+    _job_caps(given, "WHARF_JOB_CAPS")
     if given.get("WHARF_LOG_LEVEL", "INFO") not in LOG_LEVELS:
         raise Unusable(f"WHARF_LOG_LEVEL is {given['WHARF_LOG_LEVEL']!r}; it must be one of {', '.join(LOG_LEVELS)}")
     tls = _tls(given, port)
@@ -236,6 +237,13 @@ def _networks(given: Mapping[str, str], name: str) -> None:
             ip_network(each.strip() or "::/0")
     except ValueError as error:
         raise Unusable(f"{name}: {error}; it is a list of networks such as 10.1.0.0/16,fd12::/48") from error
+
+
+def _job_caps(given: Mapping[str, str], name: str) -> None:
+    try:
+        job_caps.check(given.get(name, ""))
+    except ValueError as error:
+        raise Unusable(f"{name}: {error}; it is a list such as WEBHOOK=2,SLACK=1") from error
 
 
 def _file(given: Mapping[str, str], name: str) -> None:

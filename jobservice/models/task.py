@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from core.partitions import monthly
@@ -37,6 +37,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """The unfinished task of a series that is or will be the next."""
         return self.unfinished().filter(series=series).exclude(series="").order_by("id")[:1]
 
+    def firsts(self) -> models.QuerySet[Task, Any]:
+        """The ids of those of every series, at the cost of one look at all that is unfinished."""
+        return self.unfinished().exclude(series="").values("series").annotate(first=Min("id")).values("first")
+
     def held(self, task: Task) -> TaskQuerySet:
         """The task, as long as this attempt is the one that runs it."""
         return self.filter(pk=task.pk, status=Status.RUNNING, run_count=task.run_count)
@@ -63,7 +67,7 @@ class Task(models.Model):
     failures = models.IntegerField(db_default=0)
     """How many tries failed by themselves."""
     deaths = models.IntegerField(db_default=0)
-    """How many tries ended with their worker."""
+    """How many tries in a row ended with their worker, and no state was saved that the one before had not."""
     due = models.DateTimeField(db_default=Now())
     """Not to be run before."""
     rung = models.DateTimeField(db_default=Now())

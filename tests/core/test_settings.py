@@ -44,3 +44,10 @@ def test_a_network_is_one(tmp_path: Path) -> None:
     started = start(tmp_path, WHARF_WEBHOOK_ALLOWED_NETWORKS="10.1.0.1/16")
     assert started.returncode == 1
     assert "it is a list of networks such as 10.1.0.0/16,fd12::/48" in started.stderr
+
+
+@pytest.mark.parametrize("text", ["2", "WEBHOOK", "WEBHOOK=two", "WEBHOOK=1=2", "WEBHOOK=0"])
+def test_how_many_jobs_run_at_once_is_a_number_of_a_kind(tmp_path: Path, text: str) -> None:
+    started = start(tmp_path, WHARF_JOB_CAPS=text)
+    assert started.returncode == 1
+    assert "WHARF_JOB_CAPS must" in started.stderr

@@ -97,11 +97,42 @@ def test_with_a_certificate_the_external_url_is_https_and_core_is_told_no_file()
         {"WHARF_WEBHOOK_ALLOWED_NETWORKS": "intranet"},
         {"WHARF_CA_BUNDLE": "ca.pem"},
         {"WHARF_CA_BUNDLE": "/nowhere/ca.pem"},
+        {"WHARF_JOB_CAPS": "WEBHOOKS=2"},
+        {"WHARF_JOB_CAPS": "2"},
+        {"WHARF_JOB_CAPS": "WEBHOOK"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=two"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=-1"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=0"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=1001"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=1=2"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=1,"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=1, SLACK=1"},
+        {"WHARF_JOB_CAPS": "WEBHOOK=1,SLACK=1,WEBHOOK=2"},
+        {"WHARF_JOB_CAPS": "GARBAGE_COLLECTION=2"},
     ],
 )
 def test_unusable_settings_are_named(given: dict[str, str]) -> None:
     with pytest.raises(Unusable, match=next(iter(given))):
         operator.parse(given)
+
+
+def test_how_many_jobs_run_at_once_reaches_the_workers() -> None:
+    said = {"WHARF_JOB_CAPS": "WEBHOOK=2,SLACK=1,PURGE_AUDIT_LOG=1"}
+    assert operator.parse(said).passed_on == said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("WEBHOOKS=2", "'WEBHOOKS' is no kind of job; there are GARBAGE_COLLECTION, PURGE_AUDIT_LOG, SLACK, WEBHOOK"),
+        ("WEBHOOK=two", "WEBHOOK is 'two'; it must be a number from 1 to 1000"),
+        ("PURGE_AUDIT_LOG=2", "PURGE_AUDIT_LOG is 2, and no more than 1 can be at work at a time"),
+    ],
+)
+def test_caps_of_jobs_are_refused_with_what_would_be_right(text: str, sentence: str) -> None:
+    with pytest.raises(Unusable) as refused:
+        operator.parse({"WHARF_JOB_CAPS": text})
+    assert str(refused.value) == f"WHARF_JOB_CAPS: {sentence}; it is a list such as WEBHOOK=2,SLACK=1"
 
 
 def test_settings_are_remembered_until_said_otherwise(tmp_path: Path) -> None:

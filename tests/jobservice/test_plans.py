@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
@@ -82,6 +83,23 @@ def test_who_follows_in_a_long_series_is_found_at_once() -> None:
     task = first_of("long")
     assert most_rows(lambda: turns.after(task)) <= FEW
     assert turns.after(task) == [(task.id, "bulk")]
+
+
+def test_who_follows_of_a_kind_is_found_without_a_question_to_each_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "JOB_CAPS", {Work.vendor_type: 3})
+    held = claims.claim(first_of("long").id, worker="test/1")
+    assert held is not None
+    without = Task.objects.pending().filter(series="").order_by("id").values_list("id", "queue")
+    expected = list(without[:2])
+    with statements() as asked:
+        assert turns.of_type(Work.vendor_type) == expected
+    looks = [
+        node["Actual Loops"]
+        for sql, arguments in asked
+        for node in nodes(sql, *arguments)
+        if "Scan" in node["Node Type"]
+    ]
+    assert max(looks) <= FEW
 
 
 def test_the_sweep_looks_once_at_each_that_waits() -> None:

@@ -10,14 +10,14 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 from redis import ResponseError
 
 from core import clock, events, locks
 from core.events import emit
 from core.models import Outbox, Setting
-from jobservice import bell, relay
+from jobservice import bell, periodic, relay
 from jobservice.events import JobStarted
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ def test_a_deaf_listener_makes_nobody_wait_and_is_told_again(listener: Listener)
     listener.deaf_to = None
     relay.run()
     assert listener.heard == heard
-    relay.run(retry_failed=True)
+    relay.retry_failed()
     assert listener.heard == [*heard, 2]
     assert written() == [1, 2, 3]
     assert not Outbox.objects.exists()
@@ -114,12 +114,63 @@ def test_what_failed_once_more_is_not_tried_again_at_once_because_others_were_he
     listener.deaf_to = 2
     happen(*range(1, 8))
     Outbox.objects.update(attempts=1)
-    relay.run(retry_failed=True)
+    relay.retry_failed()
     assert Outbox.objects.get(payload__execution=2).attempts == 2
     for _ in range(6):
-        relay.run(retry_failed=True)
+        relay.retry_failed()
     assert Outbox.objects.get().payload["execution"] == 2
     assert written() == [1, 3, 4, 5, 6, 7]
+
+
+def test_what_fails_each_time_takes_no_turn_from_what_stands_behind_it(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BATCH", 1)
+    listener.deaf_to = 1
+    happen(1, 2)
+    Outbox.objects.update(attempts=1)
+    assert relay.retry_failed() == 1
+    assert written() == [2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_events_keep_coming_what_failed_has_its_turn_by_the_clock(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay that is at work then does not end, and each turn is followed by another one's."""
+    monkeypatch.setattr(bell, "send", lambda _: None)
+    monkeypatch.setattr(relay, "TURN_SECONDS", 60.0)
+    listener.deaf_to = 0
+    happen(0)
+    relay.run()
+    assert Outbox.objects.get().attempts == 1
+    listener.deaf_to = None
+    at_work, enough = threading.Event(), threading.Event()
+
+    def cause_another(happened: Sequence[tuple[JobStarted, datetime]]) -> None:
+        at_work.set()
+        if not enough.is_set() and happened[-1][0].execution:
+            happen(happened[-1][0].execution + 1)
+
+    def keep_relaying() -> None:
+        try:
+            relay.run()
+        finally:
+            connection.close()
+
+    events.afterwards(JobStarted)(cause_another)
+    happen(1)
+    relays = threading.Thread(target=keep_relaying)
+    relays.start()
+    try:
+        assert at_work.wait(30)
+        assert periodic.run("jobservice.housekeeping.retry_failed_events")
+        assert relays.is_alive()
+        assert 0 in written()
+    finally:
+        enough.set()
+        relays.join(60)
+    assert not Outbox.objects.exists()
 
 
 def test_what_is_never_heard_stays_for_an_operator(listener: Listener) -> None:
@@ -127,7 +178,7 @@ def test_what_is_never_heard_stays_for_an_operator(listener: Listener) -> None:
     happen(1)
     relay.run()
     for _ in range(20):
-        relay.run(retry_failed=True)
+        relay.retry_failed()
     assert Outbox.objects.get().attempts == relay.MOST_ATTEMPTS
 
 
@@ -142,7 +193,7 @@ def never_heard(listener: Listener, number: int) -> None:
     happen(number)
     relay.run()
     for _ in range(relay.MOST_ATTEMPTS):
-        relay.run(retry_failed=True)
+        relay.retry_failed()
 
 
 def test_an_operator_sees_what_was_never_heard_and_has_it_told_again(listener: Listener) -> None:
@@ -201,7 +252,7 @@ def test_of_two_relays_only_one_s_telling_counts(listener: Listener) -> None:
     events.afterwards(JobStarted)(be_overtaken)
     happen(1, 2)
     # What the first one wrote is taken back, and here with it that another one was quicker.
-    assert relay._relay_batch(retry_failed=False) == 0
+    assert relay._relay(list(relay._fresh())) == 0
     assert written() == []
     assert relay.run() == 2
     assert written() == [1, 2]

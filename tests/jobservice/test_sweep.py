@@ -75,6 +75,29 @@ def test_what_kills_its_workers_ends() -> None:
     assert (now(execution).status, now(execution).status_message) == ("Error", "its workers died 10 times")
 
 
+def test_workers_that_die_of_other_things_do_not_end_what_gets_on() -> None:
+    """Of a collection of two days on a machine with too little memory, for example."""
+    execution = submit()
+    for step in range(15):
+        held = lose(*tasks_of(execution))
+        claims.hold(held, state={"step": step})
+        Task.objects.update(lease=Now() - timedelta(seconds=1))
+        sweep.end_lost()
+    (task,) = tasks_of(execution)
+    assert (task.status, task.deaths, task.state) == ("Pending", 1, {"step": 14})
+
+
+def test_what_says_where_it_begins_and_kills_its_worker_then_gets_nowhere() -> None:
+    execution = submit()
+    for _ in range(10):
+        held = lose(*tasks_of(execution))
+        claims.hold(held, state={"step": 7})
+        claims.hold(held, done=1)
+        Task.objects.update(lease=Now() - timedelta(seconds=1))
+        sweep.end_lost()
+    assert now(execution).status == "Error"
+
+
 def test_what_was_to_stop_and_lost_its_worker_is_stopped() -> None:
     execution = submit()
     lose(*tasks_of(execution))

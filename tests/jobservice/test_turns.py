@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
+from deploy import job_caps
 from jobservice import claims, queues, runner, service, sweep, turns
 from jobservice.context import Context
+from jobservice.job import JOBS
 from jobservice.models import PausedQueue, Task
 from jobservice.status import Status, Trigger
 from tests import plans
@@ -195,6 +199,39 @@ def test_no_more_of_a_kind_run_than_may() -> None:
     claims.finish(held[0], status=Status.SUCCESS)
     assert turns.after(held[0]) == [(tasks[2].id, "bulk")]
     assert claims.claim(tasks[2].id, worker="test/1") is not None
+
+
+@pytest.mark.parametrize(
+    ("job", "wanted", "expected"),
+    [(Work, {}, None), (Work, {"TEST_WORK": 2}, 2), (Capped, {}, 2), (Capped, {"TEST_CAPPED": 1}, 1),
+     (Capped, {"TEST_WORK": 1}, 2), (Capped, {"TEST_CAPPED": 3}, 2)],
+)  # fmt: skip
+def test_as_many_run_as_the_operator_wants_but_never_more_than_may(
+    job: type[Work], wanted: dict[str, int], expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "JOB_CAPS", wanted)
+    assert turns.most_of(job.vendor_type) == expected
+
+
+def test_a_kind_without_a_cap_of_its_own_has_the_operators(
+    bells: list[int], monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    monkeypatch.setattr(settings, "JOB_CAPS", {"TEST_WORK": 2})
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks = tasks_of(submit(tasks=[{}] * 4))
+    assert bells == [task.id for task in tasks[:2]]
+    held = [claims.claim(task.id, worker="test/1") for task in tasks]
+    assert [task is not None for task in held] == [True, True, False, False]
+    assert held[0] is not None
+    claims.finish(held[0], status=Status.SUCCESS)
+    assert turns.after(held[0]) == [(tasks[2].id, "interactive")]
+
+
+def test_make_up_knows_every_kind_of_job_and_how_many_may_run() -> None:
+    jobs = {kind: job.most_at_once for kind, job in JOBS.items() if not kind.startswith("TEST_")}
+    assert jobs == job_caps.MOST
+    table = (settings.BASE_DIR / "docs" / "jobs.md").read_text().split("## How many at once")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)) == set(jobs)
 
 
 def test_when_two_end_at_once_two_follow() -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from core import errors
+from core import errors, locks
 from core.store import files
 from projects import housekeeping, links, projects
 from projects.models import Blob, Project, Repository, RepositoryBlob
@@ -161,6 +161,38 @@ def test_of_a_large_project_that_is_deleted_housekeeping_removes_the_rest(
     housekeeping.remove_links_of_deleted_projects()
     assert left.count() == 0
     projects.create(name=name, public=False, metadata={}, storage_limit=None, actor=mallory)
+
+
+def test_of_many_deleted_projects_housekeeping_removes_what_there_is_time_for_in_the_order_of_deletions(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks at a screen may wait for its process; the next minute goes on."""
+    monkeypatch.setattr(links, "_BATCH", 1)
+    # Time for a batch.
+    monkeypatch.setattr(housekeeping, "_REMOVAL_SECONDS", 0.0)
+    second, first = (factories.project(f"{name}{factories.number()}", alice) for name in ("second", "first"))
+    for project in (second, first):
+        for place in (factories.repository(project, f"app{number}") for number in range(2)):
+            links.record_present(repository=place, digest=factories.upload(place, os.urandom(50)), size=50)
+    for project in (first, second):
+        Project.objects.filter(pk=project.pk).update(deleted=timezone.now())
+    left = []
+    for _ in range(4):
+        housekeeping.remove_links_of_deleted_projects()
+        left.append([RepositoryBlob.objects.filter(repository__project=each).count() for each in (first, second)])
+    assert left == [[1, 2], [0, 2], [0, 1], [0, 0]]
+
+
+def test_housekeeping_waits_for_nobody_longer_than_it_has_time(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_REMOVAL_SECONDS", 0.5)
+    held = factories.project(f"held{factories.number()}", alice)
+    links.announce(repository=factories.repository(held, "app"), digest="sha256:" + "4" * 64)
+    Project.objects.filter(pk=held.pk).update(deleted=timezone.now())
+    with locks.shared(links.removals_in(held.pk)):
+        began = time.monotonic()
+        housekeeping.remove_links_of_deleted_projects()
+        assert time.monotonic() - began < links.WAIT_SECONDS / 2
+    assert RepositoryBlob.objects.filter(repository__project=held).exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -150,12 +150,17 @@ def test_what_was_pushed_meanwhile_makes_a_refusal_no_news(place: Repository, al
     assert heard(receiver) == ["QUOTA_EXCEED", "PUSH_ARTIFACT"]
 
 
+def seconds_until_told_again(project: Project) -> int:
+    return int(redis.ask(lambda r: r.ttl(quota_news._key(project.pk))))
+
+
 def test_a_project_that_stays_full_is_told_of_again_after_a_day(
-    place: Repository, alice: User, receiver: Receiver
+    place: Repository, alice: User, receiver: Receiver, django_capture_on_commit_callbacks: Any
 ) -> None:
-    be_refused(place, alice)
+    with django_capture_on_commit_callbacks(execute=True):
+        be_refused(place, alice)
     key = quota_news._key(place.project.pk)
-    assert 0 < redis.ask(lambda r: r.ttl(key)) <= DAY_SECONDS
+    assert DAY_SECONDS - 60 < seconds_until_told_again(place.project) <= DAY_SECONDS
     redis.ask(lambda r: r.pexpire(key, 1))
     time.sleep(0.01)
     be_refused(place, alice)
@@ -171,6 +176,37 @@ def test_without_redis_a_process_remembers_by_itself(
         be_refused(place, alice, times=5)
     redis._away_until = 0.0
     assert heard(receiver) == ["QUOTA_EXCEED"]
+
+
+def test_who_is_killed_while_he_tells_it_silences_others_for_a_minute_and_not_for_a_day(
+    place: Repository, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_killed(_: object) -> None:
+        # As gunicorn ends a worker; what is rolled back for it is what a kill -9 leaves.
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quota_news, "emit", be_killed)
+        with pytest.raises(SystemExit):
+            artifacts.push(repository=place, manifest=upload(place), tag="large", actor=alice)
+    assert 0 < seconds_until_told_again(place.project) <= 60
+
+
+def test_a_refusal_whose_telling_is_not_committed_is_news_again_in_a_minute(place: Repository, alice: User) -> None:
+    with transaction.atomic():
+        be_refused(place, alice)
+        transaction.set_rollback(True)
+    assert 0 < seconds_until_told_again(place.project) <= 60
+
+
+def test_what_changed_while_it_was_told_makes_the_next_refusal_news(
+    place: Repository, alice: User, receiver: Receiver, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        be_refused(place, alice)
+        quota_news._forget(place.project.pk)
+    be_refused(place, alice)
+    assert heard(receiver) == ["QUOTA_EXCEED"] * 2
 
 
 def test_news_that_could_not_be_written_are_told_at_the_next_refusal(
