@@ -240,7 +240,7 @@ if CA_BUNDLE:
 # Private networks that project admins' webhooks may call, and no others.
 try:
     WEBHOOK_ALLOWED_NETWORKS = tuple(
-        ip_network(each) for each in env.list("WHARF_WEBHOOK_ALLOWED_NETWORKS", default=[])
+        ip_network(each.strip()) for each in env.list("WHARF_WEBHOOK_ALLOWED_NETWORKS", default=[]) if each.strip()
     )
 except ValueError as error:
     raise ImproperlyConfigured(

@@ -40,6 +40,12 @@ def test_a_bundle_holds_certificates(tmp_path: Path, text: str | None) -> None:
     assert "which is no file of certificates in PEM that we can read" in started.stderr
 
 
+def test_blanks_in_a_list_of_networks_are_nothing(tmp_path: Path) -> None:
+    """`make up` takes them, so core must."""
+    started = start(tmp_path, WHARF_WEBHOOK_ALLOWED_NETWORKS="10.1.0.0/16, fd12::/48,")
+    assert started.returncode == 0, started.stderr
+
+
 def test_a_network_is_one(tmp_path: Path) -> None:
     started = start(tmp_path, WHARF_WEBHOOK_ALLOWED_NETWORKS="10.1.0.1/16")
     assert started.returncode == 1
