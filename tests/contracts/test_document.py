@@ -47,7 +47,7 @@ def untrue(answer: Any) -> list[str]:
     ]
     if "content" not in response:
         return wrong + ([f"{place} has a body"] if answer.content and request.method != "HEAD" else [])
-    media = response["content"].get(answer["Content-Type"])
+    media = response["content"].get(answer["Content-Type"].removesuffix("; charset=utf-8"))
     if media is None:
         return [*wrong, f"{place} is {answer['Content-Type']}, not {' or '.join(response['content'])}"]
     schemas = closed(openapi.document()["components"])
