@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
+from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 
 from core import errors
@@ -54,7 +55,7 @@ def ask(who: User | None, view: Any, action: str, query: str = "", **named: Any)
     if who is not None:
         force_authenticate(request, who)
     answer = view.as_view({"get": action})(request, **{"policy_id": POLICY, **named})
-    return answer if answer.streaming else answer.render()
+    return answer.render() if isinstance(answer, Response) else answer
 
 
 def submit(job: Any = Work, policy: int = POLICY, tasks: int = 1, **more: Any) -> Execution:
