@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Length
 
 from projects import reach
@@ -17,8 +17,8 @@ MOST = 100
 
 
 def projects(*, word: str, actor: Actor) -> list[Project]:
-    """At most MOST projects, each with its `repo_count` and `owner_name`; capitals do not matter."""
-    rows = Project.objects.listable_by(actor).with_repository_count().annotate(owner_name=F("owner__username"))
+    """At most MOST projects, each `with_details`; capitals do not matter."""
+    rows = Project.objects.listable_by(actor).with_details()
     return list(_closest(rows, word))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Required
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -53,7 +53,7 @@ class ProjectChange(Form):
 
 
 def as_json(project: Project) -> dict[str, Any]:
-    """Harbor's Project; the row must come from `_with_details`, and `completed` adds what is the caller's."""
+    """Harbor's Project; of a row that does not come `with_details` less. `completed` adds what is the caller's."""
     known = vars(project)
     roles = sorted({Role(role) for role in known.get("my_roles", ())}, key=BY_POWER.index)
     return json.without_empty(
@@ -125,7 +125,7 @@ class Projects(Resource):
             rows = rows.filter(owner__username=owner)
         if not self.asked("with_detail", default=True):
             return self.listing(rows, as_json)
-        return self.listing(_with_details(rows), as_json, lambda page: completed(page, actor))
+        return self.listing(rows.with_details(), as_json, lambda page: completed(page, actor))
 
     @operation(
         "Create a project",
@@ -167,7 +167,7 @@ class OneProject(InProject):
 
     @operation("Read a project", gives=answers.Project)
     def retrieve(self, request: Request, **_: Any) -> Response:
-        row = _with_details(Project.objects.filter(pk=self.get_project().pk)).get()
+        row = Project.objects.filter(pk=self.get_project().pk).with_details().get()
         return Response(as_json(completed([row], self.actor)[0]))
 
     @operation("Change a project", body=ProjectChange)
@@ -202,10 +202,6 @@ class OneProject(InProject):
         if allowed(self.actor, "quota", "read", project):
             body["quota"] = amounts(Quota.objects.filter(project=project).first() or Quota(project=project))
         return Response(body)
-
-
-def _with_details(rows: ProjectQuerySet) -> QuerySet[Project]:
-    return rows.with_repository_count().annotate(owner_name=F("owner__username")).select_related("cve_allowlist")
 
 
 def _own_allowlist(project: Project) -> dict[str, Any]:

@@ -66,6 +66,14 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         numbers = own.order_by().values("project").annotate(number=models.Count("pk")).values("number")
         return self.annotate(repo_count=models.Subquery(numbers))
 
+    def with_details(self) -> ProjectQuerySet:
+        """Each with its `repo_count`, its `owner_name`, and its allowlist of CVEs at hand."""
+        return (
+            self.with_repository_count()
+            .annotate(owner_name=models.F("owner__username"))
+            .select_related("cve_allowlist")
+        )
+
     def listable_by(self, actor: Actor) -> ProjectQuerySet:
         """What an actor may know of; for who was given the list of all projects, all that live."""
         return self.live() if allowed(actor, "project", "list") else self.visible_to(actor)

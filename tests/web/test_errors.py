@@ -98,4 +98,4 @@ def test_an_address_for_forms_says_so(db: None) -> None:
 
 def test_machines_still_get_json(db: None) -> None:
     answer = browser().get("/api/v2.0/nothing")
-    assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/json; charset=utf-8")
