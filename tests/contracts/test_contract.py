@@ -56,14 +56,14 @@ TAGS = {
 """What Wharf's API has or is to have; the other tags come with their features (scanning, replication, …)."""
 
 _REPOSITORY = "/projects/{project_name}/repositories/{repository_name}"
-_ARTIFACTS = f"{_REPOSITORY}/artifacts"
-_ARTIFACT = f"{_ARTIFACTS}/{{reference}}"
-_PROJECT = "/projects/{project_name_or_id}"
+ARTIFACTS = f"{_REPOSITORY}/artifacts"
+ARTIFACT = f"{ARTIFACTS}/{{reference}}"
+PROJECT = "/projects/{project_name_or_id}"
 
 UNDOCUMENTED: dict[tuple[str, int], str] = {
-    (f"GET {_PROJECT}", 403): "somebody signed in who is no member of a private project",
-    (f"DELETE {_PROJECT}", 401): "nobody signed in, as for every other operation on a project",
-    (f"DELETE {_PROJECT}/members/{{mid}}", 404): "no such member, as for GET and PUT on the same path",
+    (f"GET {PROJECT}", 403): "somebody signed in who is no member of a private project",
+    (f"DELETE {PROJECT}", 401): "nobody signed in, as for every other operation on a project",
+    (f"DELETE {PROJECT}/members/{{mid}}", 404): "no such member, as for GET and PUT on the same path",
     ("HEAD /projects", 401): "nobody signed in: strangers must not learn which names are taken",
     ("GET /robots", 401): "nobody signed in, as for one robot",
     ("GET /robots", 403): "no right to list robots, as for one robot",
@@ -72,9 +72,9 @@ UNDOCUMENTED: dict[tuple[str, int], str] = {
     ("GET /auditlog-exts/events", 403): "no right to the audit log, as for everything of the system's",
     ("GET /projects/{project_name}/auditlog-exts", 403): "no right to the project's log, as for its other resources",
     ("GET /projects/{project_name}/logs", 403): "as for auditlog-exts",
-    (f"POST {_PROJECT}/immutabletagrules", 409): "the project has such a rule already",
-    (f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}", 404): "no such rule, as for everything in a project",
-    (f"POST {_PROJECT}/webhook/policies", 409): "the project has a policy of this name already",
+    (f"POST {PROJECT}/immutabletagrules", 409): "the project has such a rule already",
+    (f"DELETE {PROJECT}/immutabletagrules/{{immutable_rule_id}}", 404): "no such rule, as for everything in a project",
+    (f"POST {PROJECT}/webhook/policies", 409): "the project has a policy of this name already",
     ("POST /robots", 409): "the name is taken, as for PUT on a robot",
 }
 """Answers that the description leaves out, each with what it means and why clients can expect it."""
@@ -86,12 +86,12 @@ ANSWERED_TO_NOBODY_HERE = {
 """Reads that nobody of these tests gets 200 for, each with why."""
 
 REFUSED_TO_EVERYBODY_HERE = {
-    f"PUT {_PROJECT}/scanner": "there is no scanner to choose yet",
+    f"PUT {PROJECT}/scanner": "there is no scanner to choose yet",
     "PUT /users/{user_id}/cli_secret": "it is for people who sign in by OIDC, and here nobody does",
 }
 """Changes that nobody of these tests gets through, each with why."""
 
-WITHOUT_A_BODY = {f"GET {_PROJECT}/scanner": "there is no scanner, of which Harbor says nothing, with 200"}
+WITHOUT_A_BODY = {f"GET {PROJECT}/scanner": "there is no scanner, of which Harbor says nothing, with 200"}
 """Reads whose documented body is missing here, each with why."""
 
 AMENDED: dict[str, dict[str, Any]] = {
@@ -121,12 +121,12 @@ AMENDED: dict[str, dict[str, Any]] = {
 }
 """Fields in which an answer may differ from the description, in JSON Schema, each with why."""
 
-FILES = {f"GET {_ARTIFACT}/additions/vulnerabilities", f"GET {_ARTIFACT}/additions/{{addition}}"}
+FILES = {f"GET {ARTIFACT}/additions/vulnerabilities", f"GET {ARTIFACT}/additions/{{addition}}"}
 """Reads whose answer is a file, of whatever type: a text to the description."""
 
 TAKEN_FOR_A_REPOSITORY = {
-    f"POST {_ARTIFACT}/scan",
-    f"POST {_ARTIFACT}/scan/stop",
+    f"POST {ARTIFACT}/scan",
+    f"POST {ARTIFACT}/scan/stop",
 }
 """Paths that are a repository's as well, since its name may hold slashes: it exists, but not with this method."""
 
@@ -147,13 +147,13 @@ SAMPLES: dict[str, object] = {
     **dict.fromkeys(("webhook_policy_id", "registration_id"), 7),
 }
 _PULLS = {"kind": "project", "namespace": "team", "access": [{"resource": "repository", "action": "pull"}]}
-_RULE: dict[str, Any] = {
+RULE: dict[str, Any] = {
     "action": "immutable",
     "template": "immutable_template",
     "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
     "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
 }
-_HOOK: dict[str, Any] = {
+HOOK: dict[str, Any] = {
     "name": "hook",
     "event_types": ["PUSH_ARTIFACT"],
     "targets": [{"type": "http", "address": "https://192.0.1.1/hook"}],
@@ -162,32 +162,32 @@ _HOOK: dict[str, Any] = {
 _CVE = {"cve_id": "CVE-2026-1"}
 CHANGES: dict[str, Any] = {
     "POST /projects": {"project_name": "new", "metadata": {"public": "true"}, "cve_allowlist": {"items": [_CVE]}},
-    f"PUT {_PROJECT}": {"metadata": {"severity": "low"}, "cve_allowlist": {"items": [_CVE], "expires_at": 1900000000}},
-    f"DELETE {_PROJECT}": None,
-    f"POST {_PROJECT}/members": {"role_id": 3, "member_user": {"username": "root"}},
-    f"PUT {_PROJECT}/members/{{mid}}": {"role_id": 4},
-    f"DELETE {_PROJECT}/members/{{mid}}": None,
+    f"PUT {PROJECT}": {"metadata": {"severity": "low"}, "cve_allowlist": {"items": [_CVE], "expires_at": 1900000000}},
+    f"DELETE {PROJECT}": None,
+    f"POST {PROJECT}/members": {"role_id": 3, "member_user": {"username": "root"}},
+    f"PUT {PROJECT}/members/{{mid}}": {"role_id": 4},
+    f"DELETE {PROJECT}/members/{{mid}}": None,
     f"PUT {_REPOSITORY}": {"description": "new"},
     f"DELETE {_REPOSITORY}": None,
-    f"POST {_ARTIFACTS}": None,
-    f"DELETE {_ARTIFACT}": None,
-    f"POST {_ARTIFACT}/tags": {"name": "v2"},
-    f"DELETE {_ARTIFACT}/tags/{{tag_name}}": None,
-    f"POST {_PROJECT}/metadatas/": {"reuse_sys_cve_allowlist": "true"},
-    f"PUT {_PROJECT}/metadatas/{{meta_name}}": {"severity": "low"},
-    f"DELETE {_PROJECT}/metadatas/{{meta_name}}": None,
-    f"POST {_PROJECT}/immutabletagrules": _RULE,
-    f"PUT {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": {"disabled": True},
-    f"DELETE {_PROJECT}/immutabletagrules/{{immutable_rule_id}}": None,
-    f"POST {_PROJECT}/webhook/policies": _HOOK,
-    f"PUT {_PROJECT}/webhook/policies/{{webhook_policy_id}}": {**_HOOK, "enabled": False},
-    f"DELETE {_PROJECT}/webhook/policies/{{webhook_policy_id}}": None,
+    f"POST {ARTIFACTS}": None,
+    f"DELETE {ARTIFACT}": None,
+    f"POST {ARTIFACT}/tags": {"name": "v2"},
+    f"DELETE {ARTIFACT}/tags/{{tag_name}}": None,
+    f"POST {PROJECT}/metadatas/": {"reuse_sys_cve_allowlist": "true"},
+    f"PUT {PROJECT}/metadatas/{{meta_name}}": {"severity": "low"},
+    f"DELETE {PROJECT}/metadatas/{{meta_name}}": None,
+    f"POST {PROJECT}/immutabletagrules": RULE,
+    f"PUT {PROJECT}/immutabletagrules/{{immutable_rule_id}}": {"disabled": True},
+    f"DELETE {PROJECT}/immutabletagrules/{{immutable_rule_id}}": None,
+    f"POST {PROJECT}/webhook/policies": HOOK,
+    f"PUT {PROJECT}/webhook/policies/{{webhook_policy_id}}": {**HOOK, "enabled": False},
+    f"DELETE {PROJECT}/webhook/policies/{{webhook_policy_id}}": None,
     "POST /labels": {"name": "tested", "scope": "g"},
     "PUT /labels/{label_id}": {"name": "proven"},
     "DELETE /labels/{label_id}": None,
     # `Populated` knows the number.
-    f"POST {_ARTIFACT}/labels": {"id": 0},
-    f"DELETE {_ARTIFACT}/labels/{{label_id}}": None,
+    f"POST {ARTIFACT}/labels": {"id": 0},
+    f"DELETE {ARTIFACT}/labels/{{label_id}}": None,
     "PUT /quotas/{id}": {"hard": {"storage": 1 << 30}},
     "PUT /configurations": {"banner_message": '{"message": "Maintenance on Sunday"}', "token_expiration": 3},
     "POST /usergroups": {"group_name": "fresh", "group_type": 1, "ldap_group_dn": "cn=fresh,dc=example,dc=com"},
@@ -213,7 +213,7 @@ CHANGES: dict[str, Any] = {
     "DELETE /users/{user_id}": None,
     "PUT /users/{user_id}/password": {"new_password": "Str0ng-enough"},
     "PUT /users/{user_id}/cli_secret": {"secret": "Str0ng-enough"},
-    f"PUT {_PROJECT}/scanner": {"uuid": "1f3e0f1c-0000-4000-8000-000000000000"},
+    f"PUT {PROJECT}/scanner": {"uuid": "1f3e0f1c-0000-4000-8000-000000000000"},
     "PUT /users/{user_id}/sysadmin": {"sysadmin_flag": True},
     "PUT /jobservice/jobs/{job_id}": None,
     "PUT /jobservice/queues/{job_type}": {"action": "pause"},
@@ -277,16 +277,16 @@ def _queries(team: Project, hook: int) -> dict[str, list[str]]:
         "GET /users/search": ["?username=a"],
         "GET /usergroups/search": ["?groupname=crew"],
         "HEAD /projects": ["?project_name=team", "?project_name=nothing", ""],
-        f"GET {_ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false", "?with_immutable_status=true"],
-        f"GET {_PROJECT}/artifacts": [
+        f"GET {ARTIFACTS}": ["?with_accessory=true&with_label=true", "?with_tag=false", "?with_immutable_status=true"],
+        f"GET {PROJECT}/artifacts": [
             "?with_accessory=true&with_label=true",
             "?latest_in_repository=true&q=media_type=application/vnd.oci.image.config.v1%252Bjson",
             "?latest_in_repository=true",
         ],
-        f"GET {_ARTIFACT}": ["?with_accessory=true&with_immutable_status=true"],
-        f"GET {_ARTIFACT}/tags": ["?with_immutable_status=true"],
-        f"POST {_ARTIFACTS}": ["?from=team/app:v1"],
-        f"GET {_PROJECT}/webhook/jobs": [f"?policy_id={hook}"],
+        f"GET {ARTIFACT}": ["?with_accessory=true&with_immutable_status=true"],
+        f"GET {ARTIFACT}/tags": ["?with_immutable_status=true"],
+        f"POST {ARTIFACTS}": ["?from=team/app:v1"],
+        f"GET {PROJECT}/webhook/jobs": [f"?policy_id={hook}"],
     }
 
 
@@ -337,7 +337,7 @@ class Populated:
         robot = rows.make_robot(team, ["repository:pull"], "builder", **life)
         rows.make_robot(None, ["user:list"], "system-bot")
         selectors = immutable_rules.checked(
-            tags=[{**_RULE["tag_selectors"][0], "decoration": "excludes"}], scope=_RULE["scope_selectors"]
+            tags=[{**RULE["tag_selectors"][0], "decoration": "excludes"}], scope=RULE["scope_selectors"]
         )
         rule = immutable_rules.create(project=team, selectors=selectors, disabled=True, priority=1, actor=alice)
         run, task = rows.make_run()
@@ -363,10 +363,10 @@ class Populated:
         }
         # A project that holds anything cannot be deleted.
         self.others = {
-            f"DELETE {_PROJECT}": {"project_name_or_id": "open"},
+            f"DELETE {PROJECT}": {"project_name_or_id": "open"},
             "GET /schedules/{job_type}/paused": {"job_type": "all"},
         }
-        self.bodies = {f"POST {_ARTIFACT}/labels": {"id": free.pk}}
+        self.bodies = {f"POST {ARTIFACT}/labels": {"id": free.pk}}
         self.queries = _queries(team, hook.pk)
 
     def paths(self, operation: Operation) -> list[str]:

@@ -34,12 +34,12 @@ from tests.api.world import API, World, undone
 from tests.certificates import Authority
 from tests.contracts.contract import CONTRACT, OPERATIONS, Operation
 from tests.contracts.test_contract import (
-    _ARTIFACT,
-    _ARTIFACTS,
-    _HOOK,
-    _PROJECT,
-    _RULE,
+    ARTIFACT,
+    ARTIFACTS,
+    HOOK,
     ICON,
+    PROJECT,
+    RULE,
     SAMPLES,
     broken,
     broken_error,
@@ -62,9 +62,9 @@ _ROBOTS_NAME = "a robot keeps its name and so meets nobody else's; another name 
 _LABEL_COMES_OFF = "a label that is on the artifact comes off; one that is not is 404"
 
 NEVER_ANSWERED: dict[tuple[str, int], str] = {
-    (f"POST {_ARTIFACTS}", 405): _NO_PROXY_CACHE,
-    (f"POST {_ARTIFACT}/tags", 405): _NO_PROXY_CACHE,
-    (f"PUT {_PROJECT}/scanner", 200): _NO_SCANNER,
+    (f"POST {ARTIFACTS}", 405): _NO_PROXY_CACHE,
+    (f"POST {ARTIFACT}/tags", 405): _NO_PROXY_CACHE,
+    (f"PUT {PROJECT}/scanner", 200): _NO_SCANNER,
     ("PUT /users/{user_id}/cli_secret", 200): _NO_OIDC,
     ("GET /internalconfig", 200): _NO_SERVICES,
     ("GET /projects", 401): "nobody signed in, or with a wrong password, sees the public projects, as in Harbor",
@@ -76,9 +76,9 @@ NEVER_ANSWERED: dict[tuple[str, int], str] = {
     ("GET /usergroups/search", 409): "a search makes nothing, so nothing can be there already",
     ("POST /system/gc/schedule", 409): _GC_WAITS,
     ("PUT /robots/{robot_id}", 409): _ROBOTS_NAME,
-    (f"PUT {_PROJECT}/metadatas/{{meta_name}}", 409): _KEY_IS_THERE,
-    (f"DELETE {_PROJECT}/metadatas/{{meta_name}}", 409): _KEY_IS_THERE,
-    (f"DELETE {_ARTIFACT}/labels/{{label_id}}", 409): _LABEL_COMES_OFF,
+    (f"PUT {PROJECT}/metadatas/{{meta_name}}", 409): _KEY_IS_THERE,
+    (f"DELETE {PROJECT}/metadatas/{{meta_name}}", 409): _KEY_IS_THERE,
+    (f"DELETE {ARTIFACT}/labels/{{label_id}}", 409): _LABEL_COMES_OFF,
 }
 """(operation, status) → why nobody hears it."""
 
@@ -150,20 +150,20 @@ _FRESH_ROBOT = {"name": "fresh", "level": "system", "duration": 1, "permissions"
 PROVOKED = [
     # What no request can mean, though each can be read.
     Provoked("POST /projects", 400, {"project_name": "Not In Lower Case"}),
-    Provoked(f"PUT {_PROJECT}", 400, {"metadata": {"public": "perhaps"}}),
-    Provoked(f"POST {_PROJECT}/members", 400, {"role_id": 99, "member_user": {"username": "root"}}),
-    Provoked(f"PUT {_PROJECT}/members/{{mid}}", 400, {"role_id": 99}),
-    Provoked(f"POST {_PROJECT}/metadatas/", 400, {"auto_scan": "true", "severity": "low"}),
-    Provoked(f"PUT {_PROJECT}/metadatas/{{meta_name}}", 400, {"prevent_vul": "perhaps"}),
-    Provoked(f"POST {_PROJECT}/immutabletagrules", 400, {**_RULE, "action": "retain"}),
-    Provoked(f"PUT {_PROJECT}/immutabletagrules/{{immutable_rule_id}}", 400, {**_RULE, "action": "retain"}),
-    Provoked(f"POST {_PROJECT}/webhook/policies", 400, {**_HOOK, "event_types": []}),
-    Provoked(f"PUT {_PROJECT}/webhook/policies/{{webhook_policy_id}}", 400, {**_HOOK, "targets": []}),
-    Provoked(f"GET {_PROJECT}/artifacts", 400, query="?latest_in_repository=true"),
-    Provoked(f"POST {_ARTIFACTS}", 400, query="?from=neither-a-tag-nor-a-digest"),
-    Provoked(f"POST {_ARTIFACT}/tags", 400, {"name": "no tag!"}),
-    Provoked(f"GET {_ARTIFACT}/additions/{{addition}}", 400, ids={"addition": "readme.md"}),
-    Provoked(f"GET {_ARTIFACT}/additions/{{addition}}", 422, ids={"addition": "poem"}),
+    Provoked(f"PUT {PROJECT}", 400, {"metadata": {"public": "perhaps"}}),
+    Provoked(f"POST {PROJECT}/members", 400, {"role_id": 99, "member_user": {"username": "root"}}),
+    Provoked(f"PUT {PROJECT}/members/{{mid}}", 400, {"role_id": 99}),
+    Provoked(f"POST {PROJECT}/metadatas/", 400, {"auto_scan": "true", "severity": "low"}),
+    Provoked(f"PUT {PROJECT}/metadatas/{{meta_name}}", 400, {"prevent_vul": "perhaps"}),
+    Provoked(f"POST {PROJECT}/immutabletagrules", 400, {**RULE, "action": "retain"}),
+    Provoked(f"PUT {PROJECT}/immutabletagrules/{{immutable_rule_id}}", 400, {**RULE, "action": "retain"}),
+    Provoked(f"POST {PROJECT}/webhook/policies", 400, {**HOOK, "event_types": []}),
+    Provoked(f"PUT {PROJECT}/webhook/policies/{{webhook_policy_id}}", 400, {**HOOK, "targets": []}),
+    Provoked(f"GET {PROJECT}/artifacts", 400, query="?latest_in_repository=true"),
+    Provoked(f"POST {ARTIFACTS}", 400, query="?from=neither-a-tag-nor-a-digest"),
+    Provoked(f"POST {ARTIFACT}/tags", 400, {"name": "no tag!"}),
+    Provoked(f"GET {ARTIFACT}/additions/{{addition}}", 400, ids={"addition": "readme.md"}),
+    Provoked(f"GET {ARTIFACT}/additions/{{addition}}", 422, ids={"addition": "poem"}),
     Provoked("GET /icons/{digest}", 400, ids={"digest": "no-digest"}),
     Provoked("GET /labels", 400, query="?scope=x"),
     Provoked("POST /labels", 400, {"name": "fresh", "scope": "x"}),
@@ -188,7 +188,7 @@ PROVOKED = [
     # What is somebody else's, or not as it would have to be.
     Provoked("GET /permissions", 403, who="carol"),
     Provoked("PUT /labels/{label_id}", 409, {"name": "team-free"}),
-    Provoked(f"DELETE {_PROJECT}", 412),
+    Provoked(f"DELETE {PROJECT}", 412),
     Provoked("PUT /users/{user_id}/cli_secret", 412, {"secret": "Str0ng-enough"}),
     # What is not there, by names that `world` has not.
     Provoked("GET /jobservice/pools/{pool_id}/workers", 404, ids={"pool_id": "nowhere"}),
@@ -197,7 +197,7 @@ PROVOKED = [
     # What `world` has not, and is there.
     Provoked("GET /icons/{digest}", 200, who="alice", ids={"digest": oci.digest_of(ICON)}, given=an_icon),
     Provoked(
-        f"GET {_ARTIFACT}/additions/{{addition}}",
+        f"GET {ARTIFACT}/additions/{{addition}}",
         200,
         who="alice",
         ids={"reference": "built", "addition": "build_history"},
