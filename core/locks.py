@@ -58,6 +58,29 @@ def _held(function: str, name: str) -> Iterator[Hold]:
         own.close()
 
 
+@contextmanager
+def sole_here(name: str) -> Iterator[bool]:
+    """The same as `sole` on this thread's own connection, which must not be inside a transaction: for who comes often,
+    since a connection costs more than a short turn of work. When it breaks, what is under way breaks too."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+        is_mine = bool(cursor.fetchone()[0])
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            _give_back(name)
+
+
+def _give_back(name: str) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+    except Error:
+        # What cannot be given back goes with the connection.
+        connection.close()
+
+
 def wait_in_transaction(name: str) -> None:
     """Wait until no other transaction holds this name; it is ours until this transaction ends."""
     with connection.cursor() as cursor:

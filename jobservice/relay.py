@@ -54,7 +54,7 @@ def run() -> int:
     At most for some seconds, then it rings for the next. Nothing while another relay is at work.
     """
     count, until = 0, time.monotonic() + TURN_SECONDS
-    with locks.sole("outbox") as is_mine:
+    with locks.sole_here("outbox") as is_mine:
         if not is_mine:
             return 0
         while time.monotonic() < until:

@@ -46,9 +46,10 @@ _HOLD_REPOSITORY = Statement("bigint", "SELECT deleted IS NULL FROM projects_rep
 _HOLD_LINKS = Statement(
     "bigint, text[]",
     """
-    WITH wanted AS MATERIALIZED (SELECT id, digest FROM projects_blob WHERE digest = ANY($2) ORDER BY digest)
-    SELECT wanted.digest, link.kind, link.state FROM wanted, LATERAL (
-        SELECT kind, state FROM projects_repositoryblob WHERE repository_id = $1 AND blob_id = wanted.id
+    SELECT wanted.digest, link.kind, link.state FROM (SELECT unnest($2) AS digest ORDER BY 1) wanted, LATERAL (
+        SELECT id FROM projects_blob WHERE digest = wanted.digest OFFSET 0
+    ) blob, LATERAL (
+        SELECT kind, state FROM projects_repositoryblob WHERE repository_id = $1 AND blob_id = blob.id
         ORDER BY kind FOR KEY SHARE
     ) link
     """,
@@ -56,9 +57,10 @@ _HOLD_LINKS = Statement(
 _CHILDREN = Statement(
     "bigint, text[]",
     """
-    SELECT manifest.digest, manifest.size
-    FROM projects_artifact artifact JOIN projects_manifest manifest ON manifest.digest = artifact.digest
-    WHERE artifact.repository_id = $1 AND artifact.digest = ANY($2) AND artifact.deleted IS NULL
+    SELECT wanted.digest, manifest.size FROM unnest($2) AS wanted (digest), LATERAL (
+        SELECT digest FROM projects_artifact
+        WHERE repository_id = $1 AND digest = wanted.digest AND deleted IS NULL OFFSET 0
+    ) artifact JOIN projects_manifest manifest ON manifest.digest = artifact.digest
     """,
 )
 _ADD_PENDING = Statement(

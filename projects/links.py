@@ -69,17 +69,16 @@ _ANNOUNCE = Statement(
     RETURNING link.state
     """,
 )
-# OFFSET keeps it a look at each blob's one link: as a join it would begin with all links of the repository whenever
-# Postgres thinks them few.
+# OFFSET keeps it a look at each digest's one blob, and at its one link: else Postgres would read all blobs, or all
+# links of the repository, for as long as it thinks them few, and go on when there are many.
 _SIZES = Statement(
     "bigint, text[]",
     """
-    WITH wanted AS MATERIALIZED (
-        SELECT id, digest, size FROM projects_blob WHERE digest = ANY($2) AND state = 'present'
-    )
-    SELECT digest, coalesce(size, 0) FROM wanted, LATERAL (
+    SELECT wanted.digest, coalesce(size, 0) FROM unnest($2) AS wanted (digest), LATERAL (
+        SELECT id, size FROM projects_blob WHERE digest = wanted.digest AND state = 'present' OFFSET 0
+    ) blob, LATERAL (
         SELECT FROM projects_repositoryblob
-        WHERE repository_id = $1 AND blob_id = wanted.id AND kind = 'layer' AND state = 'present' OFFSET 0
+        WHERE repository_id = $1 AND blob_id = blob.id AND kind = 'layer' AND state = 'present' OFFSET 0
     ) link
     """,
 )
@@ -92,25 +91,32 @@ _ADD_BLOBS = Statement(
     """,
 )
 _LOCK_BLOBS = Statement(
-    "text[]", "SELECT id, digest, state FROM projects_blob WHERE digest = ANY($1) ORDER BY digest FOR NO KEY UPDATE"
+    "text[]",
+    """
+    SELECT blob.id, blob.digest, blob.state FROM (SELECT unnest($1) AS digest ORDER BY 1) wanted, LATERAL (
+        SELECT id, digest, state FROM projects_blob WHERE digest = wanted.digest FOR NO KEY UPDATE
+    ) blob
+    """,
 )
+# For rows that are locked, so that each stays where it is (its ctid). Joined by the id it would read all blobs.
 _BLOBS_ARE_PRESENT = Statement(
     "bigint[], bigint[]",
     """
-    UPDATE projects_blob SET size = told.size, state = 'present' FROM unnest($1, $2) AS told (id, size)
-    WHERE projects_blob.id = told.id AND (projects_blob.size, state) IS DISTINCT FROM (told.size, 'present')
+    UPDATE projects_blob SET size = told.size, state = 'present' FROM unnest($1, $2) AS told (id, size), LATERAL (
+        SELECT ctid FROM projects_blob WHERE id = told.id OFFSET 0
+    ) blob
+    WHERE projects_blob.ctid = blob.ctid AND (projects_blob.size, state) IS DISTINCT FROM (told.size, 'present')
     """,
 )
 # Before the store is asked: a row that is claimed, removed and made again meanwhile has another id.
 _LIVING = Statement(
     "bigint, text[]",
     """
-    WITH wanted AS MATERIALIZED (
-        SELECT id, digest FROM projects_blob WHERE digest = ANY($2) AND state <> 'deleting'
-    )
-    SELECT digest, link.id FROM wanted, LATERAL (
+    SELECT wanted.digest, link.id FROM unnest($2) AS wanted (digest), LATERAL (
+        SELECT id FROM projects_blob WHERE digest = wanted.digest AND state <> 'deleting' OFFSET 0
+    ) blob, LATERAL (
         SELECT id FROM projects_repositoryblob
-        WHERE repository_id = $1 AND blob_id = wanted.id AND kind = 'layer' AND state <> 'deleting' OFFSET 0
+        WHERE repository_id = $1 AND blob_id = blob.id AND kind = 'layer' AND state <> 'deleting' OFFSET 0
     ) link
     """,
 )

@@ -29,14 +29,16 @@ SELECT coalesce(sum(size), 0) FROM (
     WHERE repository.project_id = %(project)s AND reference.kind IN ('self', 'config', 'layer')
 ) counted
 """
-# What artifacts add: their blobs that no other live artifact of the project refers to. Looked up blob by blob: as one
-# join it would go through the whole project whenever Postgres thinks that cheaper.
+# What artifacts add: their blobs that no other live artifact of the project refers to. Looked up artifact by artifact
+# and blob by blob: as one join it would go through all there are whenever Postgres thinks that cheaper.
 _OWN = Statement(
     "bigint, bigint[]",
     """
     WITH mine AS MATERIALIZED (
-        SELECT DISTINCT ON (digest) digest, size FROM projects_reference
-        WHERE artifact_id = ANY($2) AND kind IN ('self', 'config', 'layer')
+        SELECT DISTINCT ON (digest) digest, size FROM unnest($2) AS artifact, LATERAL (
+            SELECT digest, size FROM projects_reference
+            WHERE artifact_id = artifact.artifact AND kind IN ('self', 'config', 'layer') OFFSET 0
+        ) reference
     )
     SELECT coalesce(sum(size), 0) FROM mine LEFT JOIN LATERAL (
         SELECT true AS is_needed FROM projects_reference other

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError, connection, connections, transaction
 
+from core import locks
 from core.api.exceptions import as_refusal
 from core.postgres.prepared import Columns, Finder, Insert, Statement
 from projects.models import Artifact, Manifest, Project, Tag
@@ -57,6 +58,16 @@ def test_a_connection_that_dies_under_a_query_is_replaced_too() -> None:
         User.objects.count()
     assert not connection.is_usable()
     connection.close_if_unusable_or_obsolete()
+    assert User.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_on_our_own_connection_goes_with_it() -> None:
+    with locks.sole_here("a name") as is_mine:
+        assert is_mine
+        end_our_connection()
+    with locks.sole("a name") as is_free:
+        assert is_free
     assert User.objects.count() == 0
 
 

@@ -237,6 +237,8 @@ def test_one_relay_at_a_time(listener: Listener) -> None:
     with locks.sole("outbox"):
         assert relay.run() == 0
     assert relay.run() == 1
+    with locks.sole("outbox") as is_free:
+        assert is_free
 
 
 def test_of_two_relays_only_one_s_telling_counts(listener: Listener) -> None:

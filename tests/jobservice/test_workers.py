@@ -42,16 +42,45 @@ def test_of_two_workers_each_task_is_done_by_one(notes: Path) -> None:
     assert len(set(begun)) == 40
 
 
+def others_connections() -> set[int]:
+    """The server's processes behind other programs' connections to this database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return {pid for (pid,) in cursor.fetchall()}
+
+
+def drop_others_connections() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [list(others_connections())])
+
+
+def test_a_worker_keeps_its_connection_from_task_to_task(notes: Path) -> None:
+    with worker("one", processes=1):
+        first = submit(notes, count=3)
+        wait(lambda: stands(first) == "Success")
+        connected = others_connections()
+        second = submit(notes, count=20)
+        wait(lambda: stands(second) == "Success")
+        assert others_connections() == connected != set()
+
+
+def test_a_worker_whose_connection_was_dropped_between_two_tasks_does_not_notice(notes: Path) -> None:
+    with worker("one"):
+        first = submit(notes, count=10)
+        wait(lambda: stands(first) == "Success")
+        drop_others_connections()
+        second = submit(notes, count=10)
+        wait(lambda: stands(second) == "Success", seconds=10)
+
+
 def test_a_database_that_drops_its_connections_loses_nothing(notes: Path) -> None:
     with worker("one"):
         execution = submit(notes, 100)
         busy_process(notes)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid()"
-            )
-
+        drop_others_connections()
         # It notices, and wants to be tried again after a while; or its worker could not even write that down.
         with suppress(AssertionError):
             wait(lambda: tasks_of(execution)[0].status == "Pending", seconds=10)
