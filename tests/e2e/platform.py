@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -107,13 +108,23 @@ class Platform:
     def wait_healthy(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{self.url}/api/v2.0/health", timeout=5).json().get("status") == "healthy":
+            with suppress(requests.RequestException, ValueError):
+                if self._has_its_nginx() and self._health() == "healthy":
                     return
-            except (requests.RequestException, ValueError):
-                pass
             time.sleep(0.2)
         raise AssertionError(f"not healthy: {self.control('status')}\n{self.log('core')}")
+
+    def _health(self) -> str:
+        return str(requests.get(f"{self.url}/api/v2.0/health", timeout=5).json().get("status"))
+
+    def _has_its_nginx(self) -> bool:
+        """Whether no killed nginx's children answer any more: they do until their master's successor has begun."""
+        try:
+            command = Path(f"/proc/{self.pid('nginx')}/cmdline").read_bytes()
+        except FileNotFoundError:
+            return False
+        # A dead one that the supervisor has not noticed has no words; start.sh clears away what a killed one left.
+        return bool(command) and b"start.sh" not in command
 
     def log(self, program: str) -> str:
         return (self.var / "log" / f"{program}.log").read_text(errors="replace")[-3000:]
