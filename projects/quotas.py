@@ -35,9 +35,9 @@ _OWN = Statement(
     "bigint, bigint[]",
     """
     WITH mine AS MATERIALIZED (
-        SELECT DISTINCT ON (digest) digest, size FROM unnest($2) AS artifact, LATERAL (
+        SELECT DISTINCT ON (digest) digest, size FROM unnest($2) AS added (id), LATERAL (
             SELECT digest, size FROM projects_reference
-            WHERE artifact_id = artifact.artifact AND kind IN ('self', 'config', 'layer') OFFSET 0
+            WHERE artifact_id = added.id AND kind IN ('self', 'config', 'layer') OFFSET 0
         ) reference
     )
     SELECT coalesce(sum(size), 0) FROM mine LEFT JOIN LATERAL (

@@ -249,6 +249,31 @@ def test_who_counts_on_a_link_hears_when_it_is_claimed_meanwhile() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_blob_that_is_claimed_meanwhile_is_not_called_present() -> None:
+    """Its lock is waited for, and its row is judged as it is then."""
+    alice = factories.user("alice")
+    app = factories.repository(factories.project("team", alice), f"late{factories.number()}")
+    digests = ["sha256:" + digit * 64 for digit in "123"]
+    Blob.objects.bulk_create(Blob(digest=digest, state=Blob.State.ANNOUNCED) for digest in digests)
+
+    def record() -> None:
+        links.record_all_present(repository=app, sizes=dict.fromkeys(digests, 50))
+        connection.close()
+
+    with transaction.atomic():
+        Blob.objects.filter(digest=digests[1]).update(state=Blob.State.DELETING)
+        thread = threading.Thread(target=record)
+        thread.start()
+        time.sleep(0.3)
+        assert thread.is_alive(), "it waits for the claim's end"
+    thread.join(15)
+    states = dict(Blob.objects.values_list("digest", "state"))
+    assert [states[digest] for digest in digests] == ["present", "deleting", "present"]
+    linked = RepositoryBlob.objects.filter(repository=app).values_list("blob__digest", flat=True)
+    assert sorted(linked) == [digests[0], digests[2]]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_many_first_announcements_of_one_digest_all_succeed() -> None:
     alice = factories.user("alice")
     project = factories.project("team", alice)
